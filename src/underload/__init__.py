@@ -1,0 +1,1 @@
+"""FastAPI Under Load: start a service, put load on it, see what happened."""
