@@ -1,0 +1,109 @@
+"""The ``underload`` command."""
+
+import json as json_module
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from underload.errors import UnderloadError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="FastAPI Under Load: a course on services that hold up under load.",
+)
+services_app = typer.Typer(no_args_is_help=True, help="PostgreSQL, Valkey and Caddy of this course.")
+app.add_typer(services_app, name="services")
+console = Console()
+
+
+@app.command()
+def study(
+    lesson: Annotated[str, typer.Argument(help="A lesson's number or name.")] = "00",
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+) -> None:
+    """Open JupyterLab on a lesson."""
+    from underload.study import open_course
+
+    open_course(lesson, browser)
+
+
+@app.command()
+def doctor() -> None:
+    """Say whether this machine is fit for the course, and what to do where it is not."""
+    from underload.doctor import examine
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("", "what", "found", "what to do"):
+        table.add_column(heading, overflow="fold")
+    findings = list(examine())
+    for finding in findings:
+        table.add_row(finding.mark, finding.what, finding.found, finding.advice)
+    console.print(table)
+    if any(finding.serious for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def load(
+    url: Annotated[str, typer.Argument(help="Where to send the requests.")],
+    users: Annotated[
+        int | None, typer.Option(help="Closed workload: users that wait for each answer.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Open workload: requests a second, come what may.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="How long to measure.")] = 3.0,
+    method: Annotated[str, typer.Option(help="The HTTP method.")] = "GET",
+    body: Annotated[str | None, typer.Option(help="A JSON body.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Put load on a service and print what was measured."""
+    from underload.workload import load as run
+
+    headers = {"Content-Type": "application/json"} if body else {}
+    users = users if rate is None else None
+    result = run(url, users=users, rate=rate, seconds=seconds, method=method, body=body, headers=headers)
+    if json:
+        print(json_module.dumps(result.to_dict()))
+    else:
+        print(result)
+        for kind, count in result.error_counts.items():
+            print(f"  {kind} × {count:,}")
+
+
+@services_app.command("status")
+def services_status() -> None:
+    """Show which servers run, without starting any."""
+    from underload import services
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("service", "state", "where", "version", "process"):
+        table.add_column(heading)
+    for service in services.status():
+        state = "running" if service.running else "stopped"
+        table.add_row(service.name, state, service.where, service.version, str(service.pid or ""))
+    console.print(table)
+
+
+@services_app.command("stop")
+def services_stop() -> None:
+    """End every server this course has started."""
+    from underload import services
+
+    stopped = services.stop()
+    print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+def main() -> None:
+    """Run the command; an error of the user's is one sentence, not a traceback."""
+    try:
+        app()
+    except UnderloadError as error:
+        sys.exit(f"underload: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,207 @@
+"""The flights of 2013 from New York, in PostgreSQL: a private copy for each notebook."""
+
+import gzip
+import hashlib
+import hmac
+import io
+import os
+import platform
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import psutil
+
+from underload import services
+from underload.errors import UnderloadError
+from underload.services.waiting import finish
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+DATA = Path(__file__).resolve().parents[2] / "data"
+ROWS = {"airlines": 16, "airports": 1_458, "planes": 3_322, "weather": 26_115, "flights": 336_776}
+
+LIMIT_SECONDS = 120
+LOCK = "SELECT pg_advisory_lock(20130101)"  # one number for all who share a server
+LOCK_TIMEOUT = "SET lock_timeout = '90s'"
+CLOCK_DRIFT_SECONDS = 60
+
+ROLE = "underload"
+LOADING = "underload_loading"
+COPY = re.compile(r"flights_(?P<host>[0-9a-f]{8})_(?P<pid>\d+)_(?P<started>\d+)")
+
+
+def flights() -> str:
+    """Return the DSN of this process's own copy of the flights, which it may wreck.
+
+    Calling again drops the copy and makes a fresh one. The first call on a server loads the data, in seconds;
+    later calls copy it, in a moment. Copies whose process has ended are removed. Raises UnderloadError.
+    """
+    maintenance = services.postgres()
+    name = _copy_name(os.getpid())
+    with _explained():
+        return finish(_make_copy(maintenance, name), LIMIT_SECONDS)
+
+
+async def _make_copy(maintenance: str, name: str) -> str:
+    async with _connected(maintenance) as connection:
+        await connection.execute(LOCK_TIMEOUT)
+        await connection.execute(LOCK)  # until we disconnect, however that comes about
+        server, owner = await _owner(connection, maintenance)
+        template = await _template(connection, server, owner)
+        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await _drop_orphans(connection)
+        await connection.execute(f'CREATE DATABASE {name} TEMPLATE {template} OWNER "{owner}"')
+    return _sibling(server, name)
+
+
+async def _owner(connection: "Connection", maintenance: str) -> tuple[str, str]:
+    """Return a DSN and role for copies to belong to: a superuser's become those of an ordinary role.
+
+    A service that were superuser could use up the connections PostgreSQL keeps for whoever must look in.
+    """
+    user = await connection.fetchval("SELECT current_user")
+    superuser = await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+    url = urlsplit(maintenance)
+    if not superuser or not url.password:
+        return maintenance, user
+    # Made from the superuser's password, to which it does not lead back.
+    password = hmac.digest(url.password.encode(), ROLE.encode(), "sha256").hex()
+    if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", ROLE):
+        await connection.execute(f"CREATE ROLE {ROLE} LOGIN IN ROLE pg_monitor")
+    await connection.execute(f"ALTER ROLE {ROLE} PASSWORD '{password}'")
+    host = url.netloc.rpartition("@")[2]
+    return url._replace(netloc=f"{ROLE}:{password}@{host}").geturl(), ROLE
+
+
+async def _template(connection: "Connection", server: str, owner: str) -> str:
+    """Return the name of the database to copy, which is made if this data and owner have none here yet."""
+    name = f"underload_flights_{_fingerprint(owner)}"
+    if await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
+        return name
+    # Under the lock nobody else is loading, so this is what a killed kernel left.
+    await connection.execute(f"DROP DATABASE IF EXISTS {LOADING} WITH (FORCE)")
+    await connection.execute(f'CREATE DATABASE {LOADING} TEMPLATE template0 OWNER "{owner}"')
+    async with _connected(_sibling(server, LOADING)) as loading:
+        await _load(loading)
+    await connection.execute(f"ALTER DATABASE {LOADING} IS_TEMPLATE true ALLOW_CONNECTIONS false")
+    await connection.execute(f"ALTER DATABASE {LOADING} RENAME TO {name}")  # the last step: now it is whole
+    return name
+
+
+async def _load(connection: "Connection") -> None:
+    async with connection.transaction():
+        await connection.execute((DATA / "schema.sql").read_text())
+        for table, expected in ROWS.items():
+            with _table(f"{table}.csv.gz") as rows:
+                columns = rows.readline().decode().strip().split(",")
+                # Frozen, so that the first to read a copy does not have to write to it.
+                done = await connection.copy_to_table(
+                    table, source=rows, columns=columns, format="csv", freeze=True
+                )
+            if done != f"COPY {expected}":
+                raise _damaged(f"{table}.csv.gz")
+        await connection.execute((DATA / "keys.sql").read_text())
+    await connection.execute("ANALYZE")
+
+
+@contextmanager
+def _table(file: str) -> Iterator[gzip.GzipFile]:
+    """Open a data file that is what SHA256SUMS says."""
+    sums = dict(reversed(line.split()) for line in (DATA / "SHA256SUMS").read_text().splitlines())
+    content = (DATA / file).read_bytes()
+    if hashlib.sha256(content).hexdigest() != sums.get(file):
+        raise _damaged(file)
+    with gzip.open(io.BytesIO(content)) as rows:
+        yield rows
+
+
+async def _drop_orphans(connection: "Connection") -> None:
+    """Drop copies whose process has ended on this host. Of other hosts' processes we know nothing."""
+    import asyncpg
+
+    for row in await connection.fetch("SELECT datname FROM pg_database"):
+        copy = COPY.fullmatch(row["datname"])
+        if copy and copy["host"] == _host() and not _lives(int(copy["pid"]), int(copy["started"])):
+            try:
+                await connection.execute(f"DROP DATABASE IF EXISTS {copy[0]}")
+            except (asyncpg.ObjectInUseError, asyncpg.InsufficientPrivilegeError):
+                continue  # a process it started still works there, or another role made it
+
+
+def _lives(pid: int, started: int) -> bool:
+    """Tell whether the process that had this pid then is still the one that has it."""
+    try:
+        return psutil.Process(pid).create_time() < started + CLOCK_DRIFT_SECONDS
+    except psutil.NoSuchProcess:
+        return False
+
+
+@cache  # by pid, since a fork is somebody else, and a clock set anew must not change our name
+def _copy_name(pid: int) -> str:
+    return f"flights_{_host()}_{pid}_{int(psutil.Process(pid).create_time())}"
+
+
+@cache
+def _host() -> str:
+    """Return what tells apart the machines and containers whose pids mean different processes."""
+    marks = [platform.node()]
+    if (machine := Path("/etc/machine-id")).exists():
+        marks.append(machine.read_text())
+    if (namespace := Path("/proc/self/ns/pid")).is_symlink():
+        marks.append(str(namespace.readlink()))
+    return hashlib.sha256("\n".join(marks).encode()).hexdigest()[:8]
+
+
+def _fingerprint(owner: str) -> str:
+    parts = [(DATA / file).read_bytes() for file in ("SHA256SUMS", "schema.sql", "keys.sql")]
+    return hashlib.sha256(b"".join([*parts, owner.encode()])).hexdigest()[:12]
+
+
+def _sibling(dsn: str, database: str) -> str:
+    """Return the DSN of another database of the same server."""
+    url = urlsplit(dsn)
+    return f"{url.scheme}://{url.netloc}/{database}" + (f"?{url.query}" if url.query else "")
+
+
+@asynccontextmanager
+async def _connected(dsn: str) -> AsyncIterator["Connection"]:
+    import asyncpg
+
+    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        yield connection
+    finally:
+        await connection.close(timeout=10)
+
+
+def _damaged(file: str) -> UnderloadError:
+    return UnderloadError(f"{DATA / file} is not the file the course came with: run `git checkout {DATA}`.")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    import asyncpg
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise _damaged(Path(error.filename).name) from None
+    except TimeoutError:
+        problem = f"was not done with the flights within {LIMIT_SECONDS} s: see what keeps it busy"
+    except asyncpg.LockNotAvailableError:
+        problem = "has been preparing the flights for somebody else for 90 s: stop that notebook's kernel"
+    except asyncpg.InsufficientPrivilegeError:
+        problem = "lets the role in DATABASE_URL make no databases: have it given CREATEDB (ALTER ROLE)"
+    except asyncpg.DiskFullError:
+        problem = "has no room left on its disk: free some 500 MB"
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        problem = f"failed to prepare the flights ({error}): see that it still runs"
+    else:
+        return
+    raise UnderloadError(f"PostgreSQL {problem}, and try again.")

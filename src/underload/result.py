@@ -1,0 +1,254 @@
+"""What one load run measured, and how far it can be believed."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from http import HTTPStatus
+
+import numpy as np
+
+# The generator was the limit if it filled its core, if a user spent more than this share of its time
+# inside the generator, or if users stood idle between an answer and the next request. Calibrated
+# against wrk by `underload bench`: within these limits throughput agrees within 3 %.
+MOST_CPU = 0.85
+MOST_CPU_PER_USER = 0.05
+LEAST_BUSY = 0.97
+MOST_LATE = 0.1  # of the median latency, for an open workload
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One load run. Arrays hold one row a request, those of the ramp and the drain included.
+
+    Attributes:
+        users: concurrent users of a closed workload, else None.
+        rate: requests a second offered by an open workload, else None.
+        seconds: length of the steady window, from the last user's start to the last new request.
+        started: when each request was sent, in seconds from the opening of the window; in an open
+            workload when it was meant to be sent, so that a stall of the service cannot hide.
+        elapsed_ms: how long each took, answered or not.
+        statuses: HTTP status of each, 0 where there was no answer.
+        reasons: why there was no answer, in words, for each row ("" where there was one).
+        late_ms: how long after its intended start each request was really sent.
+        ramp: seconds it took to start all users, before the window opened.
+        generator_cpu: share of one core that the generator used.
+        thinking: whether users pause of their own accord (a Locust user class).
+        lag: event-loop lag sampled meanwhile in an in-kernel server, rows of (seconds, ms).
+        exception: the last exception an in-kernel service raised meanwhile, in one line.
+    """
+
+    users: int | None
+    rate: float | None
+    seconds: float
+    started: np.ndarray
+    elapsed_ms: np.ndarray
+    statuses: np.ndarray
+    reasons: np.ndarray
+    late_ms: np.ndarray
+    ramp: float
+    generator_cpu: float
+    thinking: bool = False
+    lag: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
+    exception: str = ""
+
+    @cached_property
+    def _counted(self) -> np.ndarray:
+        return (self.started >= 0) & (self.started < self.seconds)
+
+    @cached_property
+    def _good(self) -> np.ndarray:
+        return (self.statuses > 0) & (self.statuses < 400)
+
+    @cached_property
+    def latencies_ms(self) -> np.ndarray:
+        """Latency of each successful request of the steady window, in milliseconds."""
+        return self.elapsed_ms[self._counted & self._good]
+
+    @property
+    def requests(self) -> int:
+        """Requests of the steady window, successful or not."""
+        return int(self._counted.sum())
+
+    @property
+    def errors(self) -> int:
+        """Requests of the steady window with no answer, or with a status of 400 or more."""
+        return int((self._counted & ~self._good).sum())
+
+    @property
+    def error_counts(self) -> dict[str, int]:
+        """How many errors of each kind, the most frequent first."""
+        bad = self._counted & ~self._good
+        pairs = zip(self.statuses[bad], self.reasons[bad], strict=True)
+        return dict(
+            Counter(_describe(status) if status else str(reason) for status, reason in pairs).most_common()
+        )
+
+    @cached_property
+    def throughput(self) -> float:
+        """Successful answers a second over the steady window. Errors do not count, however fast."""
+        return self._rate(self._good)
+
+    def _rate(self, rows: np.ndarray) -> float:
+        answered = self.started[rows] + self.elapsed_ms[rows] / 1000
+        # An open workload starts on an idle service: the first answer opens its window, or the
+        # latency of one request would be missing from the count.
+        begin = 0.0 if self.rate is None else min(answered, default=0.0)
+        inside = (answered >= begin) & (answered < self.seconds)
+        return float(inside.sum() / (self.seconds - begin)) if begin < self.seconds else 0.0
+
+    def percentile_ms(self, percent: float) -> float:
+        """Latency in milliseconds that ``percent`` of the successful requests stayed within; NaN if none."""
+        return float(np.percentile(self.latencies_ms, percent)) if self.latencies_ms.size else float("nan")
+
+    @property
+    def mean_ms(self) -> float:
+        return float(self.latencies_ms.mean()) if self.latencies_ms.size else float("nan")
+
+    @property
+    def p50_ms(self) -> float:
+        return self.percentile_ms(50)
+
+    @property
+    def p95_ms(self) -> float:
+        return self.percentile_ms(95)
+
+    @property
+    def p99_ms(self) -> float:
+        return self.percentile_ms(99)
+
+    @property
+    def max_ms(self) -> float:
+        return self.percentile_ms(100)
+
+    @cached_property
+    def in_flight(self) -> float:
+        """Mean number of requests open at a time: Little's L, measured rather than derived."""
+        begin = np.clip(self.started, 0, self.seconds)
+        end = np.clip(self.started + self.elapsed_ms / 1000, 0, self.seconds)
+        return float((end - begin).sum() / self.seconds)
+
+    @property
+    def lag_ms(self) -> float:
+        """Longest event-loop lag seen in an in-kernel server, in milliseconds; NaN if it was not sampled."""
+        return float(self.lag[:, 1].max()) if self.lag.size else float("nan")
+
+    @cached_property
+    def doubts(self) -> list[str]:
+        """Why these numbers may describe the generator rather than the service; empty if nothing says so."""
+        return [
+            doubt for doubt in (self._no_answers(), self._generator(), self._idle(), self._late()) if doubt
+        ]
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether nothing speaks against these numbers."""
+        return not self.doubts
+
+    def _no_answers(self) -> str:
+        return "" if self.latencies_ms.size else "No request succeeded, so there is no latency to report."
+
+    def _generator(self) -> str:
+        if self.generator_cpu > MOST_CPU:
+            return f"The generator filled {self.generator_cpu:.0%} of its core: the service may be faster than this."
+        if self.users and self.generator_cpu / self.users > MOST_CPU_PER_USER:
+            return (
+                f"Each user spent {self.generator_cpu / self.users:.0%} of its time in the generator: "
+                "the service is faster than this. Add users."
+            )
+        return ""
+
+    def _idle(self) -> str:
+        if not self.users or self.thinking or self.in_flight >= LEAST_BUSY * self.users:
+            return ""
+        if self.errors > self.requests / 2:  # users that cannot connect back off
+            return ""
+        return (
+            f"Only {self.in_flight:.1f} of {self.users} users had a request open on average: "
+            "the generator did not keep up."
+        )
+
+    def _late(self) -> str:
+        if self.users or not self.latencies_ms.size:
+            return ""
+        late = float(np.percentile(self.late_ms[self._counted], 50))
+        if late <= MOST_LATE * self.p50_ms:
+            return ""
+        return f"The generator sent requests {late:.1f} ms late (median), and that is in these latencies."
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the run as plain values, ready for JSON; a latency nobody measured is None."""
+        names = ("throughput", "requests", "errors", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
+        facts = {name: getattr(self, name) for name in names}
+        known = {name: None if value != value else value for name, value in facts.items()}
+        return {
+            "users": self.users,
+            "rate": self.rate,
+            "seconds": self.seconds,
+            **known,
+            "error_counts": self.error_counts,
+            "in_flight": self.in_flight,
+            "generator_cpu": self.generator_cpu,
+            "trustworthy": self.trustworthy,
+            "doubts": self.doubts,
+        }
+
+    @property
+    def workload(self) -> str:
+        """The workload in words, such as "50 users" or "300/s"."""
+        return (
+            f"{self.users:,} user{'s' if self.users != 1 else ''}"
+            if self.users
+            else f"{self.rate:,g}/s offered"
+        )
+
+    def __str__(self) -> str:
+        if self.latencies_ms.size:
+            figures = f"{_figure(self.throughput)} req/s · p50 {_ms(self.p50_ms)} · p99 {_ms(self.p99_ms)}"
+        else:
+            figures = "no answers"
+        line = f"{self.workload} · {self.seconds:g} s · {figures} · {_errors(self.errors)}"
+        return line if self.trustworthy else f"{line} · not to be trusted: {' '.join(self.doubts)}"
+
+    def __repr__(self) -> str:
+        return f"<Result {self}>"
+
+    def _repr_html_(self) -> str:
+        cells = [
+            ("requests/s", _figure(self.throughput)),
+            ("p50", _ms(self.p50_ms)),
+            ("p95", _ms(self.p95_ms)),
+            ("p99", _ms(self.p99_ms)),
+            ("max", _ms(self.max_ms)),
+            ("errors", f"{self.errors:,} of {self.requests:,}"),
+        ]
+        head = "".join(f"<th style='text-align:right'>{name}</th>" for name, _ in cells)
+        body = "".join(f"<td style='text-align:right'>{value}</td>" for _, value in cells)
+        notes = [f"{kind} × {count:,}" for kind, count in self.error_counts.items()]
+        notes += [f"last exception: {self.exception}"] * bool(self.exception)
+        notes += [f"<b>Not to be trusted.</b> {doubt}" for doubt in self.doubts]
+        caption = f"{self.workload} for {self.seconds:g} s"
+        lines = "".join(f"<div>{note}</div>" for note in notes)
+        return (
+            f"<div class='underload-measured'><table><caption style='text-align:left'>{caption}</caption>"
+            f"<tr>{head}</tr><tr>{body}</tr></table>{lines}</div>"
+        )
+
+
+def _describe(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _figure(value: float) -> str:
+    """Three significant figures are what one run can carry."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _ms(value: float) -> str:
+    return "–" if value != value else f"{_figure(value)} ms"
+
+
+def _errors(count: int) -> str:
+    return f"{count:,} error{'s' if count != 1 else ''}"

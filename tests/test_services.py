@@ -1,0 +1,503 @@
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import asyncpg
+import httpx
+import psutil
+import pytest
+import redis
+from kernels import kernel, new_home, said, servers, until
+
+from underload import services
+from underload.errors import UnderloadError
+from underload.services.database import Postgres
+from underload.services.waiting import finish
+
+ROOT = os.geteuid() == 0
+FACES = (services.postgres, services.valkey, services.caddy)
+EACH = pytest.mark.parametrize("face", FACES, ids=lambda face: face.__name__)
+
+
+@pytest.fixture
+def home():
+    with new_home() as directory:
+        yield directory
+
+
+def sql(statement: str, dsn: str | None = None):
+    async def run():
+        connection = await asyncpg.connect(dsn or services.postgres(), timeout=5)
+        try:
+            return await connection.fetchval(statement)
+        finally:
+            await connection.close()
+
+    return finish(run(), 10)
+
+
+def pids() -> dict[str, int]:
+    return {each.name: each.pid for each in services.status() if each.pid}
+
+
+def sentence(error: pytest.ExceptionInfo) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    assert text.endswith(".")
+    return text
+
+
+# Started once, found again
+
+
+@EACH
+def test_server_outlives_its_kernel_and_is_found_again(home, face):
+    url = said(kernel(f"print(services.{face.__name__}())"))
+    before = pids()
+    assert face() == url
+    assert pids() == before
+    assert len(servers(home)) == 1
+
+
+def test_they_serve(home):
+    assert sql("SELECT 6 * 7") == 42
+    with redis.Redis.from_url(services.valkey()) as client:
+        assert client.incr("n") == 1
+    site = {"listen": ["127.0.0.1:0"], "routes": []}
+    config = {"apps": {"http": {"servers": {"site": site}}}}
+    assert httpx.post(services.caddy() + "/load", json=config).status_code == 200
+    assert httpx.get(services.caddy() + "/config/").json() == config  # and the API stayed where it was
+
+
+def test_killed_kernel_leaves_a_server_for_the_next(home):
+    client = kernel("print(services.postgres(), services.valkey(), flush=True); input()")
+    urls = client.stdout.readline().split()
+    before = pids()
+    client.kill()
+    client.communicate()
+    assert [services.postgres(), services.valkey()] == urls
+    assert pids() == before
+
+
+def test_twenty_kernels_leave_one_server_each(home):
+    for _ in range(10):
+        pair = [kernel("print(services.postgres(), services.valkey())") for _ in range(2)]
+        assert len({said(client) for client in pair}) == 1
+    assert len(servers(home)) == 2
+
+
+@EACH
+def test_kernels_starting_at_once_make_one_server(home, face):
+    clients = [kernel(f"input(); print(services.{face.__name__}())") for _ in range(3)]
+    for client in clients:
+        client.stdin.write("go\n")
+        client.stdin.flush()
+    assert len({said(client) for client in clients}) == 1
+    assert len(servers(home)) == 1
+
+
+@EACH
+def test_works_inside_a_running_event_loop(home, face):
+    async def cell():
+        return face()
+
+    assert asyncio.run(cell()) == face()
+
+
+def test_deep_path(home, monkeypatch):
+    monkeypatch.setenv("UNDERLOAD_HOME", str(home.joinpath(*["a-rather-long-name"] * 12)))
+    try:
+        assert sql("SELECT 1") == 1
+        assert services.valkey()
+    finally:
+        services.stop()
+
+
+# What goes wrong
+
+
+def test_kernel_killed_while_initdb_runs(home):
+    client = kernel("services.postgres()")
+    until(lambda: list(home.glob("postgres/initdb-*/PG_VERSION")))
+    client.kill()
+    client.communicate()
+    assert sql("SELECT 1") == 1
+    assert not list(home.glob("postgres/initdb-*"))
+
+
+@EACH
+def test_kernel_killed_while_the_server_starts(home, face):
+    face()
+    services.stop()
+    client = kernel(f"services.{face.__name__}()")
+    until(lambda: servers(home))
+    client.kill()
+    client.communicate()
+    face()
+    assert len(servers(home)) == 1
+
+
+def test_killed_postgres_starts_again_with_its_data(home):
+    sql("CREATE TABLE kept AS SELECT 42 AS answer")
+    url, pid = services.postgres(), pids()["PostgreSQL"]
+    os.kill(pid, signal.SIGKILL)
+    assert services.postgres() == url
+    assert sql("SELECT answer FROM kept") == 42
+    assert pids()["PostgreSQL"] != pid
+
+
+def test_killed_postgres_starts_again_though_a_session_is_still_at_work(home):
+    client = kernel("""
+import asyncio, asyncpg
+async def work():
+    connection = await asyncpg.connect(services.postgres())
+    await connection.fetchval("SELECT count(*) FROM generate_series(1, 1000000000000) n WHERE n % 7 = 1")
+asyncio.run(work())""")
+    running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%generate_series%' AND pid != pg_backend_pid()"
+    until(lambda: sql(running))
+    os.kill(pids()["PostgreSQL"], signal.SIGKILL)
+    assert sql(running) == 0
+    client.kill()
+    client.communicate()
+
+
+@EACH
+def test_taken_port(home, face):
+    url = face()
+    services.stop()
+    with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        squatter.bind(("127.0.0.1", int(url.rpartition(":")[2].partition("/")[0])))
+        squatter.listen()
+        assert face() != url
+    assert len(servers(home)) == 1
+
+
+def test_stale_lock_whose_pid_is_another_programs_by_now(home):
+    sql("CREATE TABLE kept AS SELECT 42 AS answer")
+    os.kill(pids()["PostgreSQL"], signal.SIGKILL)
+    until(lambda: not pids())
+    lock = home / "postgres/data/postmaster.pid"
+    lines = lock.read_text().splitlines()
+    lock.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    assert sql("SELECT answer FROM kept") == 42
+
+
+@pytest.mark.parametrize("damage", [None, "", "{", '{"port": 1}'])
+def test_lost_record_means_a_new_server_and_no_orphan(home, damage):
+    url = services.valkey()
+    for file in home.glob("*.json"):
+        file.unlink() if damage is None else file.write_text(damage)
+    assert services.valkey() != url
+    assert len(servers(home)) == 1
+
+
+def test_lost_password_means_a_new_database_and_no_orphan(home):
+    services.postgres()
+    (home / "postgres.json").unlink()
+    assert sql("SELECT 1") == 1
+    assert len(servers(home)) == 1
+
+
+def test_start_failure_quotes_the_log(home):
+    services.postgres()
+    services.stop()
+    (home / "postgres/data/postgresql.conf").write_text("shared_buffers = 'much'\n")
+    with pytest.raises(UnderloadError) as error:
+        services.postgres()
+    assert "postgresql.conf" in sentence(error) and "FATAL" in sentence(error)
+    assert "underload services stop" in sentence(error)
+    assert not servers(home)
+
+
+@EACH
+def test_state_directory_below_a_file(home, face, monkeypatch):
+    home.parent.joinpath("file").write_text("")
+    monkeypatch.setenv("UNDERLOAD_HOME", str(home.parent / "file" / "home"))
+    with pytest.raises(UnderloadError) as error:
+        face()
+    assert "set UNDERLOAD_HOME" in sentence(error)
+
+
+def test_wheel_without_a_program_for_this_platform(home, monkeypatch):
+    monkeypatch.setattr(Postgres, "program", lambda self: Path("/nowhere/postgres"))
+    with pytest.raises(UnderloadError) as error:
+        services.postgres()
+    assert "set DATABASE_URL" in sentence(error)
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can mount a small disk")
+@pytest.mark.parametrize("megabytes", [1, 20])
+def test_full_disk(home, megabytes):
+    home.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=711", "underload", str(home)]
+    if subprocess.run(mounted, capture_output=True).returncode:
+        pytest.skip("mount is not allowed here")
+    try:
+        with pytest.raises(UnderloadError) as error:
+            services.postgres()
+        assert "free some" in sentence(error)
+        assert not servers(home)
+    finally:
+        subprocess.run(["umount", "-l", str(home)], check=True)
+
+
+# Other users
+
+
+@pytest.mark.skipif(not ROOT, reason="about root")
+def test_root_on_a_path_closed_to_others(home):
+    home.parent.chmod(0o700)
+    with pytest.raises(UnderloadError) as error:
+        services.postgres()
+    assert "open to all" in sentence(error)
+
+
+@pytest.fixture
+def ordinary_user(home):
+    """The words before a command that run it without root's rights, yet able to read this interpreter."""
+    if not ROOT:
+        yield ()
+        return
+    read = "+dac_read_search"
+    words = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", f"--inh-caps={read}")
+    words += (f"--ambient-caps={read}", "--")
+    if not shutil.which("setpriv") or subprocess.run([*words, sys.executable, "-V"]).returncode:
+        pytest.skip("no way here to become an ordinary user")
+    home.mkdir()
+    shutil.chown(home, "nobody")
+    yield words
+    shutil.chown(home, "root")
+
+
+def test_ordinary_user(home, ordinary_user):
+    code = "print(services.postgres(), services.valkey(), services.caddy())"
+    first = said(kernel(code, ordinary_user))
+    assert said(kernel(code, ordinary_user)) == first
+    assert len(servers(home)) == 3
+    assert home.stat().st_mode & 0o077 == 0
+    assert said(kernel("print(len(services.stop()))", ordinary_user)) == "3"
+    assert not servers(home)
+
+
+def test_ordinary_user_in_a_directory_not_theirs(home, ordinary_user):
+    home.chmod(0o500)
+    client = kernel("services.valkey()", ordinary_user)
+    _, errors = client.communicate(timeout=60)
+    assert "set UNDERLOAD_HOME" in errors.splitlines()[-1]
+
+
+def test_nobody_gets_in_without_the_password(home):
+    dsn, url = services.postgres(), services.valkey()
+    port = dsn.rpartition(":")[2]
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        sql("SELECT 1", f"postgresql://postgres:guess@127.0.0.1:{port}")
+    with redis.Redis(port=int(url.rpartition(":")[2].partition("/")[0]), retry=None) as client:
+        with pytest.raises(redis.AuthenticationError):
+            client.ping()
+    secrets = [file for file in home.rglob("*") if file.is_file() and file.stat().st_mode & 0o077]
+    assert not [file for file in secrets if home / "postgres/data" not in file.parents]
+    assert (home / "postgres/data").stat().st_mode & 0o077 == 0
+    assert home.stat().st_mode & 0o007 == 0
+
+
+def test_browsers_are_kept_from_caddy(home):
+    for header in ({"Origin": "http://elsewhere.example"}, {"Host": "elsewhere.example"}):
+        assert httpx.post(services.caddy() + "/load", json={}, headers=header).status_code == 403
+
+
+# Stopping
+
+
+def test_stop_ends_all_and_may_be_repeated(home):
+    for face in FACES:
+        face()
+    assert services.stop() == ["PostgreSQL", "Valkey", "Caddy"]
+    assert not servers(home)
+    assert services.stop() == []
+
+
+def test_stop_finds_servers_whose_files_are_gone(home):
+    for face in FACES:
+        face()
+    shutil.rmtree(home)
+    services.stop()
+    assert not servers(home)
+
+
+def test_stop_does_not_wait_for_clients(home):
+    client = kernel("""
+import asyncio, asyncpg
+async def stay():
+    await asyncpg.connect(services.postgres())
+    print(flush=True)
+    input()
+asyncio.run(stay())""")
+    client.stdout.readline()
+    assert services.stop() == ["PostgreSQL"]
+    client.kill()
+    client.communicate()
+
+
+def test_stop_ends_a_server_that_does_not_listen(home, monkeypatch):
+    monkeypatch.setattr("underload.services.embedded.STOP_SECONDS", 0.3)
+    services.valkey()
+    os.kill(pids()["Valkey"], signal.SIGSTOP)
+    assert services.stop() == ["Valkey"]
+    assert not servers(home)
+
+
+def test_stop_leaves_other_programs_alone(home):
+    landmarks = [str(home / name) for name in ("postgres/data", "valkey-server/valkey.conf")]
+    reader = subprocess.Popen([sys.executable, "-c", "input()", *landmarks], stdin=subprocess.PIPE)
+    assert services.stop() == []
+    assert reader.poll() is None
+    reader.kill()
+    reader.communicate()
+
+
+def test_status_starts_nothing_and_tells_no_password(home):
+    assert [(each.running, each.pid) for each in services.status()] == [(False, None)] * 3
+    assert not home.exists()
+    secrets = [
+        services.postgres().split(":")[2].partition("@")[0],
+        services.valkey().split(":")[2].partition("@")[0],
+    ]
+    assert all(secret not in str(services.status()) for secret in secrets)
+    database, cache, proxy = services.status()
+    assert database.running and database.embedded and database.version.startswith("18.")
+    assert cache.running and cache.version.startswith("9.")
+    assert not proxy.running
+    assert psutil.Process(database.pid).name() == "postgres"
+    assert database.where in services.postgres()
+
+
+# Servers of the reader's own
+
+
+def test_own_servers_are_used_and_left_alone(home, monkeypatch):
+    dsn, url = services.postgres(), services.valkey()
+    before = servers(home)
+    monkeypatch.setenv("UNDERLOAD_HOME", str(home.parent / "elsewhere"))
+    monkeypatch.setenv("DATABASE_URL", dsn.replace("postgresql:", "postgresql+asyncpg:"))
+    monkeypatch.setenv("REDIS_URL", url.replace("redis:", "valkey:"))
+    assert [services.postgres(), services.valkey()] == [dsn, url]
+    assert [(each.running, each.embedded) for each in services.status()[:2]] == [(True, False)] * 2
+    assert services.stop() == []
+    assert servers(home) == before
+    assert not Path(os.environ["UNDERLOAD_HOME"]).exists()
+
+
+@pytest.fixture
+def refusing():
+    with socket.socket() as reserved:  # bound, and not listening
+        reserved.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{reserved.getsockname()[1]}"
+
+
+@pytest.fixture
+def silent():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def nowhere():
+    return "no-such-host.invalid:5432"
+
+
+@pytest.mark.parametrize("kind", ["refusing", "silent", "nowhere"])
+@pytest.mark.parametrize(
+    ("face", "variable", "scheme"),
+    [(services.postgres, "DATABASE_URL", "postgres"), (services.valkey, "REDIS_URL", "redis")],
+)
+def test_unreachable(home, monkeypatch, request, face, variable, scheme, kind):
+    place = request.getfixturevalue(kind)
+    monkeypatch.setenv(variable, f"{scheme}://someone:hunter2@{place}/0")
+    started = time.monotonic()
+    with pytest.raises(UnderloadError) as error:
+        face()
+    assert time.monotonic() - started < 5  # as promised
+    text = sentence(error)
+    assert place in text
+    assert "start it" in text and f"unset {variable}" in text
+    assert "hunter2" not in text
+    assert not home.exists()
+
+
+def test_wrong_password(home, monkeypatch):
+    dsn = services.postgres()
+    port = dsn.rpartition(":")[2]
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://postgres:hunter2@127.0.0.1:{port}")
+    with pytest.raises(UnderloadError, match="password authentication failed") as error:
+        services.postgres()
+    assert "hunter2" not in sentence(error)
+
+
+def test_something_else_listens_there(home, monkeypatch):
+    monkeypatch.setattr("underload.services.database.PROBE_SECONDS", 0.5)
+    caddy = services.caddy().removeprefix("http://")
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://u:hunter2@{caddy}/x")
+    monkeypatch.setenv("REDIS_URL", f"redis://:hunter2@{caddy}/0")
+    for face in (services.postgres, services.valkey):
+        with pytest.raises(UnderloadError) as error:
+            face()
+        assert "does not answer" in sentence(error)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nonsense",
+        "hunter2",
+        "://",
+        "postgresql://",
+        "mysql://u:hunter2@host/db",
+        "postgresql://u:hunter2@host:port/db",
+        "postgresql://u:hun/ter2@host/db",
+        "postgresql://u:hun#ter2@host/db",
+        "postgresql://u:hun?ter2@host/db",
+        "postgresql://u:hunter2@[::1/db",
+        "postgresql://u:hunter2@host:123456/db",
+    ],
+)
+def test_malformed(home, monkeypatch, text):
+    monkeypatch.setenv("DATABASE_URL", text)
+    with pytest.raises(UnderloadError) as error:
+        services.postgres()
+    assert "DATABASE_URL is not a URL such as" in sentence(error)
+    assert "ter2" not in sentence(error)
+
+
+def test_every_wait_is_bounded(home, monkeypatch):
+    services.valkey()
+    os.kill(pids()["Valkey"], signal.SIGSTOP)
+    monkeypatch.setattr("underload.services.embedded.START_SECONDS", 0.5)
+    monkeypatch.setattr("underload.services.cache.PROBE_SECONDS", 0.3)
+    with pytest.raises(UnderloadError, match="does not answer") as error:
+        services.valkey()
+    assert "underload services stop" in sentence(error)
+    os.kill(next(iter(servers(home))).pid, signal.SIGCONT)
+    assert services.valkey()
+
+
+def test_busy_lock_ends_in_a_sentence(home, monkeypatch):
+    holder = kernel("""
+from underload.services import state
+with state.locked("valkey-server"):
+    print(flush=True)
+    input()""")
+    holder.stdout.readline()
+    monkeypatch.setattr("underload.services.state.LOCK_SECONDS", 0.2)
+    with pytest.raises(UnderloadError) as error:
+        services.valkey()
+    assert "Another process" in sentence(error)
+    holder.kill()
+    holder.communicate()
+    assert services.valkey()
