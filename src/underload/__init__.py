@@ -7,6 +7,7 @@ _FACES = {
     "Request": "underload.workload",
     "Result": "underload.result",
     "Server": "underload.server",
+    "ceilings": "underload.ceilings",
     "caddy": "underload.services",
     "claim": "underload.teaching",
     "compare": "underload.teaching",
@@ -26,9 +27,8 @@ def __getattr__(name: str) -> Any:
     """Import a face when it is first asked for: the load generator must not pay for matplotlib."""
     if name not in _FACES:
         raise AttributeError(f"module 'underload' has no attribute {name!r}")
-    if name == "plots":
-        return import_module("underload.plots")
-    return getattr(import_module(_FACES[name]), name)
+    module = import_module(_FACES[name])
+    return module if module.__name__ == f"underload.{name}" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,7 @@
 
 import _thread
 import os
+import resource
 import runpy
 import signal
 import subprocess
@@ -32,6 +33,9 @@ class Child:
                 start_new_session=True,
                 **popen,
             )
+        except BaseException:  # the stop button too: a child that did start ends by this
+            os.close(ours)
+            raise
         finally:
             os.close(theirs)
 
@@ -41,13 +45,18 @@ class Child:
 
     def stop(self, patience: float = 0.0) -> None:
         """Ask the child to finish, wait ``patience`` seconds, then end it and its children."""
-        if patience and self.running:
-            self.process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(patience)
+        try:
+            if patience and self.running:
+                self.process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    self.process.wait(patience)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
         if self._ours is None:
             return
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # macOS: not permitted once all are dead
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         os.close(self._ours)
@@ -55,6 +64,15 @@ class Child:
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream:
                 stream.close()
+
+
+def raise_file_limit() -> None:
+    """A socket is a file: allow this process as many as the system lets its user have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in (most, 10_240):  # macOS calls its limit infinite, and grants this
+        with suppress(ValueError, OSError):
+            return resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
+    return None
 
 
 def _watch(tether: int) -> None:
@@ -67,6 +85,7 @@ def _main() -> None:
     os.set_inheritable(tether, False)
     # Not threading.Thread: gevent cannot patch a module whose threads it does not know.
     _thread.start_new_thread(_watch, (tether,))
+    raise_file_limit()
     module, *arguments = sys.argv[1:]
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

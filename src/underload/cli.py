@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 from underload.errors import UnderloadError
@@ -58,15 +59,15 @@ def load(
         float | None, typer.Option(help="Open workload: requests a second, come what may.")
     ] = None,
     seconds: Annotated[float, typer.Option(help="How long to measure.")] = 3.0,
-    method: Annotated[str, typer.Option(help="The HTTP method.")] = "GET",
+    method: Annotated[str, typer.Option(help="The HTTP method.", show_default="GET, with a body POST")] = "",
     body: Annotated[str | None, typer.Option(help="A JSON body.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Put load on a service and print what was measured."""
     from underload.workload import load as run
 
-    headers = {"Content-Type": "application/json"} if body else {}
-    users = users if rate is None else None
+    method = method or ("GET" if body is None else "POST")
+    headers = {} if body is None else {"Content-Type": "application/json"}
     result = run(url, users=users, rate=rate, seconds=seconds, method=method, body=body, headers=headers)
     if json:
         print(json_module.dumps(result.to_dict()))
@@ -74,6 +75,29 @@ def load(
         print(result)
         for kind, count in result.error_counts.items():
             print(f"  {kind} × {count:,}")
+
+
+@app.command()
+def bench(
+    quick: Annotated[bool, typer.Option(help="Shorter runs, one of each kind: indicative only.")] = False,
+) -> None:
+    """Measure this instrument against wrk, k6 and its own budgets."""
+    from underload.bench import QUICK, THOROUGH, measure
+    from underload.references import left_out
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("", "what", "measured", "bar"):
+        table.add_column(heading, overflow="fold")
+    rows = []
+    with Live(table, console=console, auto_refresh=False) as live:
+        for row in measure(QUICK if quick else THOROUGH):
+            rows.append(row)
+            table.add_row("✔" if row.met else "✘", row.what, row.measured, row.bar)
+            live.refresh()
+    for sentence in left_out():
+        console.print(sentence)
+    if not all(row.met for row in rows):
+        raise typer.Exit(1)
 
 
 @services_app.command("status")

@@ -1,11 +1,9 @@
 """The process that makes the load, seen from the kernel."""
 
-import atexit
 import json
 import os
 import select
 import subprocess
-import threading
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
@@ -15,10 +13,13 @@ from underload.child import Child
 from underload.errors import UnderloadError
 
 PATIENCE = 20.0  # seconds the generator may be silent beyond what the run explains
+DIED = "The load generator ended or hung without an answer. Run the cell again."
+
+Answer = tuple[dict[str, Any], dict[str, np.ndarray]]
 
 
 class Generator:
-    """The Locust process of this kernel: started once, since importing Locust takes most of a second."""
+    """A Locust process, kept from run to run, since importing Locust takes most of a second."""
 
     def __init__(self) -> None:
         self._child = Child(
@@ -36,24 +37,26 @@ class Generator:
     def stop(self) -> None:
         self._child.stop()
 
-    def run(
-        self, spec: dict[str, Any], show: Callable[..., None]
-    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def run(self, spec: dict[str, Any], show: Callable[..., None]) -> Answer:
         """Return the generator's last line and its columns; pass each line of progress to ``show``."""
-        silence = spec["seconds"] + spec["drain"] + PATIENCE
-        answers = _Answers(self._child.process.stdout)
         try:
-            self._child.process.stdin.write(json.dumps(spec).encode() + b"\n")
-            while "columns" not in (answer := answers.line(silence)):
-                if "problem" in answer:
-                    raise UnderloadError(
-                        f"The load generator failed ({answer['problem']}). Check the workload."
-                    )
-                show(**answer)
-            return answer, answers.columns(answer["columns"])
+            return self._run(spec, show)
+        except BrokenPipeError:
+            self.stop()
+            raise UnderloadError(DIED) from None
         except BaseException:  # the stop button too: nothing of this run may stay behind
             self.stop()
             raise
+
+    def _run(self, spec: dict[str, Any], show: Callable[..., None]) -> Answer:
+        silence = spec["seconds"] + spec["drain"] + PATIENCE
+        answers = _Answers(self._child.process.stdout)
+        self._child.process.stdin.write(json.dumps(spec).encode() + b"\n")
+        while "columns" not in (answer := answers.line(silence)):
+            if "problem" in answer:
+                raise UnderloadError(f"The load generator failed ({answer['problem']}). Check the workload.")
+            show(**answer)
+        return answer, answers.columns(answer["columns"])
 
 
 class _Answers:
@@ -62,12 +65,14 @@ class _Answers:
     def __init__(self, pipe: BinaryIO) -> None:
         self._pipe = pipe
         self._buffer = bytearray()
+        # Not select: a kernel that serves a thousand users has file numbers beyond what that can take.
+        self._poll = select.poll()
+        self._poll.register(pipe, select.POLLIN)
 
     def _fill(self, patience: float) -> None:
-        ready, _, _ = select.select([self._pipe], [], [], patience)
-        data = os.read(self._pipe.fileno(), 1 << 20) if ready else b""
+        data = os.read(self._pipe.fileno(), 1 << 20) if self._poll.poll(patience * 1000) else b""
         if not data:
-            raise UnderloadError("The load generator ended or hung without an answer. Run the cell again.")
+            raise UnderloadError(DIED)
         self._buffer += data
 
     def _take(self, length: int) -> bytes:
@@ -92,24 +97,30 @@ class _Answers:
         return columns
 
 
-_lock = threading.Lock()
-_current: Generator | None = None
+_idle: list[Generator] = []  # two loads at a time, from two threads, take two generators
 
 
-def prepare() -> Generator:
-    """Return the generator, started if need be. Called early, it spares the first load the wait."""
-    global _current
-    with _lock:
-        if _current is None or not _current.running:
-            _current = Generator()
-            atexit.register(_current.stop)
-        return _current
+def prepare() -> None:
+    """See that a generator is ready. Called early, it spares the first load the wait."""
+    _idle.append(_take())
 
 
-def run(spec: dict[str, Any], show: Callable[..., None]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def run(spec: dict[str, Any], show: Callable[..., None]) -> Answer:
     """Make one run: return the generator's last line and its columns, pass progress to ``show``.
 
     Raises:
         UnderloadError: the generator failed, ended, or hung.
     """
-    return prepare().run(spec, show)
+    generator = _take()
+    answer = generator.run(spec, show)
+    _idle.append(generator)
+    return answer
+
+
+def _take() -> Generator:
+    while _idle:
+        generator = _idle.pop()
+        if generator.running:
+            return generator
+        generator.stop()
+    return Generator()

@@ -1,5 +1,6 @@
 """The one line that lives while a load runs: in a notebook cell, or on a terminal."""
 
+import html
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +39,8 @@ class CellLine(Line):
 
     @staticmethod
     def _bundle(text: str) -> dict[str, str]:
-        return {"text/plain": f"load: {text}", "text/html": f"<div class='underload-measured'>{text}</div>"}
+        marked = f"<div class='underload-measured'>{html.escape(text)}</div>"
+        return {"text/plain": f"load: {text}", "text/html": marked}
 
     def write(self, text: str) -> None:
         self.handle.update(self._bundle(text), raw=True)

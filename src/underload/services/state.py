@@ -48,26 +48,24 @@ def is_open(path: Path) -> bool:
 
 
 def make_home() -> Path:
-    """Create the state directory, closed to other users."""
+    """Create the state directory. Nobody else can list it, and what is secret in it is closed to them."""
     directory = home()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if directory.stat().st_uid != os.geteuid():
+    now = directory.stat()
+    if now.st_uid != os.geteuid():
         raise UnderloadError(
             f"The state directory {directory} belongs to another user: "
             "work as that user, or set UNDERLOAD_HOME to a directory of your own."
         )
-    if user := account():  # who passes through to its own directories, and sees no more
-        os.chown(directory, -1, user["group"])
-    directory.chmod(0o710 if user else 0o700)
+    if account():  # who passes through to the directories of its own
+        directory.chmod(now.st_mode | stat.S_IXOTH)
     return directory
 
 
-def server_directory(name: str) -> Path:
-    """Create the directory that belongs to one server."""
-    directory = make_home() / name
+def make_directory(directory: Path) -> None:
+    """Create the directory of one server, which nobody but it may enter."""
     directory.mkdir(mode=0o700, exist_ok=True)
     give_to_account(directory)
-    return directory
 
 
 def give_to_account(path: Path) -> None:
@@ -139,6 +137,11 @@ def locked(name: str) -> Iterator[None]:
             lock.release()
 
 
+def disk_full() -> UnderloadError:
+    """Return the error to raise when there is no room for a server's files."""
+    return UnderloadError(f"The disk that holds {home()} is full: free some 500 MB and try again.")
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """Turn what the operating system refuses into a sentence and a next step."""
@@ -146,9 +149,7 @@ def explained() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UnderloadError(
-                f"The disk that holds {home()} is full: free some 500 MB and try again."
-            ) from None
+            raise disk_full() from None
         raise UnderloadError(
             f"The state directory {home()} cannot be used ({error.strerror or error}): "
             "set UNDERLOAD_HOME to a directory that you may write to."

@@ -1,0 +1,181 @@
+"""Measure the instrument: against wrk and k6, which share no code with it, and against its budgets."""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from underload import specimens
+from underload.references import PATIENCE, find, k6_latency, run, wrk_throughput
+from underload.server import serve
+from underload.workload import load
+
+SPECIMENS = "underload.specimens:app"
+FIRST_LOAD = """
+import sys, time
+from underload import load
+began = time.perf_counter()
+load(sys.argv[1], users=50, seconds=1)
+print(time.perf_counter() - began - 1)
+"""
+
+START = """
+import time
+began = time.perf_counter()
+from underload import flights, postgres, valkey
+postgres(), valkey(), flights()
+print(time.perf_counter() - began)
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One budget: what was measured, the outcome in words, the bar, and whether it was met."""
+
+    what: str
+    measured: str
+    bar: str
+    met: bool
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Seconds a run takes, and how many runs of each kind the median is taken of."""
+
+    seconds: float = 3.0
+    rounds: int = 3
+
+
+THOROUGH = Effort()
+QUICK = Effort(seconds=2.0, rounds=1)
+
+
+def measure(effort: Effort) -> Iterator[Row]:
+    """Measure each budget in turn: some six minutes, or one and a half with a quick effort."""
+    handlers = (("trivial handler", "/", 100), ("50 ms handler", "/wait/50", 1000))
+    if find("wrk"):
+        for handler, path, users_to_trust in handlers:
+            for users in (1, 10, 100, 1000):
+                yield throughput_row(handler, path, users, users == users_to_trust, effort)
+    if find("k6"):
+        yield from latency_rows("far below the knee", "/wait/50", rate=100, most_open=20, effort=effort)
+        yield from latency_rows("near the knee", "/work", rate=150, most_open=60, effort=effort)
+        yield from latency_rows("a stall of 1 s", "/stall", rate=200, most_open=300, effort=effort)
+    for handler, path, _ in handlers:
+        yield in_kernel_row(handler, path, effort)
+    yield from overhead_rows()
+    yield from start_rows()
+
+
+def throughput_row(handler: str, path: str, users: int, must_be_trusted: bool, effort: Effort) -> Row:
+    """Compare the throughput of a closed workload with wrk's on the same server."""
+    trusted = []
+
+    def ours() -> float:
+        result = load(server.url + path, users=users, seconds=effort.seconds)
+        trusted.append(result.trustworthy)
+        return result.throughput
+
+    # uvloop accepts one connection an iteration: of 1,000 made at once hundreds would wait for many seconds.
+    loop = "asyncio" if users >= 1000 else "auto"
+    with serve(SPECIMENS, name="specimens", processes=1, loop=loop) as server:
+        harness, wrk = in_turn(effort, ours, lambda: wrk_throughput(server.url + path, users, effort.seconds))
+    within = 0.97 <= harness / wrk <= 1.03
+    believed = sum(trusted) > len(trusted) / 2
+    return Row(
+        f"throughput, harness / wrk: {handler}, {users:,} user{'s' if users > 1 else ''}",
+        _ratio(harness, wrk, "req/s") + ("" if believed else ", not trusted"),
+        f"0.97 to 1.03{', trusted' if must_be_trusted else ', or not trusted'}",
+        within and believed if must_be_trusted else within or not believed,
+    )
+
+
+def latency_rows(case: str, path: str, rate: int, most_open: int, effort: Effort) -> Iterator[Row]:
+    """Compare the latencies of an open workload with k6's, which sends on time as long as it has users."""
+    seconds = 2 * effort.seconds  # a p99 takes many requests
+
+    def ours() -> tuple[float, float]:
+        with serve(SPECIMENS, name="specimens", processes=1) as server:
+            result = load(server.url + path, rate=rate, seconds=seconds)
+        return result.p50_ms, result.p99_ms
+
+    def theirs() -> tuple[float, float]:
+        with serve(SPECIMENS, name="specimens", processes=1) as server:
+            return k6_latency(server.url + path, rate, seconds, most_open)
+
+    harness, k6 = in_turn(effort, ours, theirs)
+    for name, share, mine, other in zip(("p50", "p99"), (0.05, 0.10), harness, k6, strict=True):
+        within = abs(mine / other - 1) <= share
+        yield Row(
+            f"{name}, harness / k6: {rate}/s, {case}", _ratio(mine, other, "ms"), f"1 ± {share:.2f}", within
+        )
+
+
+def in_kernel_row(handler: str, path: str, effort: Effort) -> Row:
+    """Compare the throughput of a service in a thread of this process with that of its own process."""
+    with (
+        serve(specimens.app, name="in the kernel") as here,
+        serve(SPECIMENS, name="own process", processes=1) as there,
+    ):
+        one, other = in_turn(
+            effort,
+            lambda: load(here.url + path, users=50, seconds=effort.seconds).throughput,
+            lambda: load(there.url + path, users=50, seconds=effort.seconds).throughput,
+        )
+    return Row(
+        f"throughput, in the kernel / own process: {handler}, 50 users",
+        _ratio(one, other, "req/s"),
+        "at least 0.95",
+        one / other >= 0.95,
+    )
+
+
+def overhead_rows() -> Iterator[Row]:
+    """Time what load() takes beyond the seconds asked for: the first of a process, and those after it."""
+    with serve(SPECIMENS, name="specimens", processes=1) as server:
+        yield _time_row("first load() of a process adds", _run_python(FIRST_LOAD, server.url), 0.5)
+        added = []
+        for _ in range(5):
+            began = time.perf_counter()
+            load(server.url, users=50, seconds=1)
+            added.append(time.perf_counter() - began - 1)
+    yield _time_row("later load() adds", float(np.median(added)), 0.5)
+
+
+def start_rows() -> Iterator[Row]:
+    """Time a process that asks for both servers and the data, on a machine without and with them."""
+    with tempfile.TemporaryDirectory(prefix="underload-") as directory:
+        Path(directory).chmod(0o711)  # as root, servers run as another user
+        home = {"UNDERLOAD_HOME": f"{directory}/home", "DATABASE_URL": "", "REDIS_URL": ""}
+        try:
+            yield _time_row("postgres(), valkey(), flights(): cold", _run_python(START, **home), 5.0)
+            yield _time_row("postgres(), valkey(), flights(): warm", _run_python(START, **home), 0.5)
+        finally:
+            _run_python("from underload import services; services.stop(); print(0)", **home)
+
+
+def in_turn(effort: Effort, one: Callable[[], Any], other: Callable[[], Any]) -> Any:
+    """Measure one and the other in turn, so that what drifts hits both, and return the median of each."""
+    return np.median([(one(), other()) for _ in range(effort.rounds)], axis=0)
+
+
+def _run_python(code: str, *arguments: str, **environment: str) -> float:
+    """Run code in a process of its own and return the number it prints."""
+    return float(
+        run(sys.executable, "-c", code, *arguments, env={**os.environ, **environment}, timeout=PATIENCE)
+    )
+
+
+def _ratio(one: float, other: float, unit: str) -> str:
+    digits = 0 if other >= 100 else 1
+    return f"{one / other:.3f} ({one:,.{digits}f} / {other:,.{digits}f} {unit})"
+
+
+def _time_row(what: str, seconds: float, most: float) -> Row:
+    return Row(what, f"{seconds:.2f} s", f"at most {most:g} s", seconds <= most)
