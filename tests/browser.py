@@ -101,6 +101,8 @@ def served(
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # What a shell starts in the background ignores Ctrl-C, and hands that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             yield _address(server, seconds)
@@ -231,6 +233,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--theme", choices=THEMES, default="light")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that `timeout` leaves no server behind
     found = run_copy(arguments.notebook, arguments.out, arguments.theme)
     sys.stdout.write(json.dumps(asdict(found), indent=2, ensure_ascii=False) + "\n")
 

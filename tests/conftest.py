@@ -12,10 +12,10 @@ from underload import running
 
 
 @pytest.fixture(autouse=True)
-def stopped():
-    """Leave no service behind, whatever a test did."""
+def app_stopped():
+    """Leave no service behind, whatever a test did, but for those that a module shares under a name."""
     yield
-    for server in list(running._running.values()):
+    if server := running.named("app"):
         server.stop()
 
 

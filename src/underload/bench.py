@@ -77,7 +77,7 @@ def throughput_row(handler: str, path: str, users: int, must_be_trusted: bool, e
     """Compare the throughput of a closed workload with wrk's on the same server."""
     trusted = []
 
-    def ours() -> float:
+    def by_load() -> float:
         result = load(server.url + path, users=users, seconds=effort.seconds)
         trusted.append(result.trustworthy)
         return result.throughput
@@ -85,13 +85,15 @@ def throughput_row(handler: str, path: str, users: int, must_be_trusted: bool, e
     # uvloop accepts one connection an iteration: of 1,000 made at once hundreds would wait for many seconds.
     loop = "asyncio" if users >= 1000 else "auto"
     with serve(SPECIMENS, name="specimens", processes=1, loop=loop) as server:
-        harness, wrk = in_turn(effort, ours, lambda: wrk_throughput(server.url + path, users, effort.seconds))
-    within = 0.97 <= harness / wrk <= 1.03
+        ours, theirs = in_turn(
+            effort, by_load, lambda: wrk_throughput(server.url + path, users, effort.seconds)
+        )
+    within = 0.97 <= ours / theirs <= 1.03
     believed = sum(trusted) > len(trusted) / 2
     return Row(
-        f"throughput, harness / wrk: {handler}, {users:,} user{'s' if users > 1 else ''}",
-        _ratio(harness, wrk, "req/s") + ("" if believed else ", not trusted"),
-        f"0.97 to 1.03{', trusted' if must_be_trusted else ', or not trusted'}",
+        f"throughput, load() / wrk: {handler}, {users:,} user{'s' if users > 1 else ''}",
+        _ratio(ours, theirs, "req/s") + ("" if believed else ", doubted"),
+        f"0.97 to 1.03, {'trusted' if must_be_trusted else 'or doubted'}",
         within and believed if must_be_trusted else within or not believed,
     )
 
@@ -100,20 +102,20 @@ def latency_rows(case: str, path: str, rate: int, most_open: int, effort: Effort
     """Compare the latencies of an open workload with k6's, which sends on time as long as it has users."""
     seconds = 2 * effort.seconds  # a p99 takes many requests
 
-    def ours() -> tuple[float, float]:
+    def by_load() -> tuple[float, float]:
         with serve(SPECIMENS, name="specimens", processes=1) as server:
             result = load(server.url + path, rate=rate, seconds=seconds)
         return result.p50_ms, result.p99_ms
 
-    def theirs() -> tuple[float, float]:
+    def by_k6() -> tuple[float, float]:
         with serve(SPECIMENS, name="specimens", processes=1) as server:
             return k6_latency(server.url + path, rate, seconds, most_open)
 
-    harness, k6 = in_turn(effort, ours, theirs)
-    for name, share, mine, other in zip(("p50", "p99"), (0.05, 0.10), harness, k6, strict=True):
-        within = abs(mine / other - 1) <= share
+    measured = zip(("p50", "p99"), (0.05, 0.10), *in_turn(effort, by_load, by_k6), strict=True)
+    for name, share, ours, theirs in measured:
+        within = abs(ours / theirs - 1) <= share
         yield Row(
-            f"{name}, harness / k6: {rate}/s, {case}", _ratio(mine, other, "ms"), f"1 ± {share:.2f}", within
+            f"{name}, load() / k6: {rate}/s, {case}", _ratio(ours, theirs, "ms"), f"1 ± {share:.2f}", within
         )
 
 
@@ -129,7 +131,7 @@ def in_kernel_row(handler: str, path: str, effort: Effort) -> Row:
             lambda: load(there.url + path, users=50, seconds=effort.seconds).throughput,
         )
     return Row(
-        f"throughput, in the kernel / own process: {handler}, 50 users",
+        f"throughput, in the kernel / by itself: {handler}, 50 users",
         _ratio(one, other, "req/s"),
         "at least 0.95",
         one / other >= 0.95,
@@ -139,7 +141,7 @@ def in_kernel_row(handler: str, path: str, effort: Effort) -> Row:
 def overhead_rows() -> Iterator[Row]:
     """Time what load() takes beyond the seconds asked for: the first of a process, and those after it."""
     with serve(SPECIMENS, name="specimens", processes=1) as server:
-        yield _time_row("first load() of a process adds", _run_python(FIRST_LOAD, server.url), 0.5)
+        yield _time_row("first load() of a process adds", float(_python(FIRST_LOAD, server.url)), 0.5)
         added = []
         for _ in range(5):
             began = time.perf_counter()
@@ -154,10 +156,10 @@ def start_rows() -> Iterator[Row]:
         Path(directory).chmod(0o711)  # as root, servers run as another user
         home = {"UNDERLOAD_HOME": f"{directory}/home", "DATABASE_URL": "", "REDIS_URL": ""}
         try:
-            yield _time_row("postgres(), valkey(), flights(): cold", _run_python(START, **home), 5.0)
-            yield _time_row("postgres(), valkey(), flights(): warm", _run_python(START, **home), 0.5)
+            yield _time_row("postgres(), valkey(), flights(): cold", float(_python(START, **home)), 5.0)
+            yield _time_row("postgres(), valkey(), flights(): warm", float(_python(START, **home)), 0.5)
         finally:
-            _run_python("from underload import services; services.stop(); print(0)", **home)
+            _python("from underload import services; services.stop()", **home)
 
 
 def in_turn(effort: Effort, one: Callable[[], Any], other: Callable[[], Any]) -> Any:
@@ -165,11 +167,9 @@ def in_turn(effort: Effort, one: Callable[[], Any], other: Callable[[], Any]) ->
     return np.median([(one(), other()) for _ in range(effort.rounds)], axis=0)
 
 
-def _run_python(code: str, *arguments: str, **environment: str) -> float:
-    """Run code in a process of its own and return the number it prints."""
-    return float(
-        run(sys.executable, "-c", code, *arguments, env={**os.environ, **environment}, timeout=PATIENCE)
-    )
+def _python(code: str, *arguments: str, **environment: str) -> str:
+    """Run code in a process of its own and return what it prints."""
+    return run(sys.executable, "-c", code, *arguments, env={**os.environ, **environment}, timeout=PATIENCE)
 
 
 def _ratio(one: float, other: float, unit: str) -> str:

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 
 from underload.errors import UnderloadError
@@ -85,18 +84,19 @@ def bench(
     from underload.bench import QUICK, THOROUGH, measure
     from underload.references import left_out
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("", "what", "measured", "bar"):
-        table.add_column(heading, overflow="fold")
-    rows = []
-    with Live(table, console=console, auto_refresh=False) as live:
-        for row in measure(QUICK if quick else THOROUGH):
-            rows.append(row)
-            table.add_row("✔" if row.met else "✘", row.what, row.measured, row.bar)
-            live.refresh()
+    met = []
+    for row in measure(QUICK if quick else THOROUGH):
+        met.append(row.met)
+        line = Table.grid(
+            expand=True, padding=(0, 2, 0, 0)
+        )  # shares of the width align one row with the next
+        for share in (1, 18, 18, 12):
+            line.add_column(ratio=share)
+        line.add_row("✔" if row.met else "✘", row.what, row.measured, row.bar)
+        console.print(line)
     for sentence in left_out():
         console.print(sentence)
-    if not all(row.met for row in rows):
+    if not all(met):
         raise typer.Exit(1)
 
 

@@ -1,5 +1,6 @@
 """The process that makes the load, seen from the kernel."""
 
+import atexit
 import json
 import os
 import select
@@ -124,3 +125,9 @@ def _take() -> Generator:
             return generator
         generator.stop()
     return Generator()
+
+
+@atexit.register
+def _stop_idle() -> None:
+    while _idle:
+        _idle.pop().stop()

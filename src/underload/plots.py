@@ -17,7 +17,7 @@ from PIL import Image
 
 from underload.result import Result
 
-BEFORE, AFTER, LIMIT = "#8a8a8a", "#0072B2", "#D03027"
+BEFORE, AFTER, LIMIT = "#7d7d7d", "#0072B2", "#D03027"
 BETWEEN = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 MARKERS = "osD^vP"
 GROUND, INK = "#ffffff", "#222222"
@@ -66,7 +66,7 @@ class Plot:
 def colours(count: int) -> list[str]:
     """Return a colour for each of ``count`` series, from before (grey) to after (the accent)."""
     if count == 1:
-        return [AFTER]
+        return [BEFORE]
     return [BEFORE, *BETWEEN[: count - 2], AFTER]
 
 
@@ -105,10 +105,10 @@ def latency(**results: Result) -> Plot:
     plot = Plot(f"latency of every request over time: {_names(results)}", height=3.2)
     (axes,) = plot.axes
     for (name, result), colour, marker in zip(results.items(), colours(len(results)), MARKERS, strict=False):
-        shown = result.started >= 0
+        sent = np.maximum(result.started[result.counted], 0)  # the first were sent while users still started
         axes.plot(
-            result.started[shown], result.elapsed_ms[shown], marker, markersize=3, alpha=0.5,
-            markeredgewidth=0, color=colour, label=name.replace("_", " "), rasterized=True,
+            sent, result.elapsed_ms[result.counted], marker, markersize=3, alpha=0.5, markeredgewidth=0,
+            color=colour, label=name.replace("_", " "),
         )  # fmt: skip
     _time_axis(axes, results.values())
     _millisecond_axis(axes, "latency of a request, ms", [result.elapsed_ms for result in results.values()])
@@ -156,7 +156,7 @@ def knee(results: Sequence[Result], limits: Mapping[str, float] | None = None) -
     left, right = plot.axes
     left.plot(users, [result.throughput for result in results], "o-", color=AFTER, linewidth=2)
     left.set_ylabel("requests a second", fontsize=10, color=INK)
-    left.set_yscale("log")
+    left.set_ylim(0, 1.1 * max(result.throughput for result in results))
     left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     for name, value in (limits or {}).items():
         left.axhline(value, color=LIMIT, linewidth=1.6, label=f"{name}: {number(value)}")

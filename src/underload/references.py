@@ -82,7 +82,12 @@ def k6_latency(url: str, rate: int, seconds: float, most_open: int) -> tuple[flo
 
 def run(program: str, *arguments: str, **options: Any) -> str:
     """Run a program to its end and return what it wrote."""
-    done = subprocess.run([find(program), *arguments], capture_output=True, text=True, **options)  # noqa: S603
+    try:
+        done = subprocess.run([find(program), *arguments], capture_output=True, text=True, **options)  # noqa: S603
+    except subprocess.TimeoutExpired as error:
+        raise UnderloadError(
+            f"{program} did not end within {error.timeout:g} s: see what holds it up."
+        ) from None
     if done.returncode:
         raise UnderloadError(f"{program} failed: {(done.stderr or done.stdout).strip()}")
     return done.stdout

@@ -142,5 +142,5 @@ def explain(error: BaseException, timeout: float) -> str:
     while cause:  # a client library wraps what the system said
         if type(cause) in known:
             return known[type(cause)]
-        cause = cause.__cause__ or cause.__context__
+        cause = getattr(cause, "original", None) or cause.__cause__ or cause.__context__
     return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"[:120]

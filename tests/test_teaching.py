@@ -1,0 +1,154 @@
+"""Predictions, comparisons, claims and figures: what a learner sees of a measurement."""
+
+import json
+
+import numpy as np
+import pytest
+
+from underload import ceilings, plots, teaching
+from underload.errors import UnderloadError
+from underload.result import Result
+from underload.teaching import claim, compare, predict, predictions
+
+
+def run(latencies_ms, users=10, seconds=2.0, statuses=None, lag=None):
+    count = len(latencies_ms)
+    return Result(
+        users=users,
+        rate=None,
+        seconds=seconds,
+        started=np.linspace(0, seconds, count, endpoint=False),
+        elapsed_ms=np.array(latencies_ms, float),
+        statuses=np.full(count, 200) if statuses is None else np.array(statuses),
+        reasons=np.full(count, ""),
+        late_ms=np.zeros(count),
+        ramp=0.0,
+        generator_cpu=0.1,
+        lag=np.array(lag if lag is not None else [[0.0, 1.0], [1.0, 50.0]]),
+    )
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch, tmp_path):
+    monkeypatch.setattr(teaching, "_predictions", {})
+    monkeypatch.setenv("UNDERLOAD_HOME", str(tmp_path))
+
+
+def png(plot):
+    bundle, metadata = plot._repr_mimebundle_()
+    assert metadata["image/png"]["alt"] == plot.text
+    return bundle["image/png"]
+
+
+def test_a_claim_that_holds_is_one_line_with_the_figure_it_rests_on(capsys):
+    claim("a pool serves 3 times the requests", True, 7.512)
+    assert capsys.readouterr().out == "✔ a pool serves 3 times the requests (measured 7.51)\n"
+
+
+def test_a_claim_that_fails_says_so_and_what_to_do(capsys):
+    claim("a pool serves 3 times the requests", False)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "✘ a pool serves 3 times the requests"
+    assert "underload doctor" in second
+
+
+def test_a_comparison_answers_the_prediction_with_the_last_run():
+    guess = predict("req/s", 500)
+    slow, fast = run([10] * 20), run([1] * 200)
+    compare("throughput", guess, slow=slow, fast=fast)
+    assert guess.outcome == fast.throughput
+
+
+def test_a_prediction_asked_again_replaces_the_first():
+    predict("req/s", 1)
+    compare("throughput", predict("req/s", 500), fast=run([1] * 200))
+    assert predictions().text == "predictions against outcomes: 1"
+
+
+def test_predictions_without_an_answer_say_what_to_do():
+    predict("req/s", 1)
+    with pytest.raises(UnderloadError, match="Run the cells above"):
+        predictions()
+
+
+def test_an_unknown_metric_names_those_there_are():
+    with pytest.raises(UnderloadError, match="p99_ms"):
+        compare("speed", fast=run([1] * 20))
+
+
+def test_a_comparison_of_nothing_says_how_to_name_a_run():
+    with pytest.raises(UnderloadError, match="naive=naive"):
+        compare("throughput")
+
+
+def test_the_guess_is_dotted_and_the_ceiling_is_a_red_rule():
+    ceilings.keep("doing nothing", 9000)
+    plot = compare("throughput", predict("req/s", 500), ceiling="doing nothing", fast=run([1] * 200))
+    styles = {line.get_label(): (line.get_linestyle(), line.get_color()) for line in plot.axes[0].lines}
+    assert styles["your prediction: 500"][0] == ":"
+    assert styles["doing nothing: 9,000"] == ("-", plots.LIMIT)
+
+
+def test_ceilings_are_kept_by_name_and_survive_a_broken_file(tmp_path):
+    ceilings.keep("one SELECT", 2000)
+    ceilings.keep("one SELECT", 3000)
+    assert ceilings.read() == {"one SELECT": 3000}
+    (tmp_path / "ceilings.json").write_text("{")
+    assert ceilings.read() == {}
+
+
+def test_before_is_grey_and_after_is_the_accent_in_every_figure():
+    before, after = run([10] * 20), run([1] * 20)
+    assert [bar.get_facecolor() for bar in compare("p99_ms", before=before, after=after).axes[0].patches] == [
+        pytest.approx(tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)) + (1,))
+        for colour in (plots.BEFORE, plots.AFTER)
+    ]
+    for draw in (plots.latency, plots.lag, plots.percentiles):
+        assert [line.get_color() for line in draw(before=before, after=after).axes[0].lines] == [
+            plots.BEFORE,
+            plots.AFTER,
+        ]
+
+
+@pytest.mark.parametrize("draw", [plots.latency, plots.lag, plots.percentiles])
+def test_each_figure_of_a_run_becomes_a_small_png_that_fits_a_notebook(draw):
+    image = png(draw(before=run([10, 20, 900] * 300), after=run([1] * 900)))
+    assert image.startswith(b"\x89PNG") and len(image) < 60_000
+
+
+@pytest.mark.parametrize("draw", [plots.latency, plots.lag, plots.percentiles])
+def test_a_run_without_a_single_answer_can_still_be_drawn(draw):
+    failed = run([5] * 10, statuses=[0] * 10, lag=np.empty((0, 2)))
+    assert png(draw(failed=failed)).startswith(b"\x89PNG")
+
+
+def test_the_knee_draws_one_point_a_run():
+    plot = plots.knee([run([1] * 50, users=users) for users in (1, 10, 100)], {"ceiling": 9000})
+    assert list(plot.axes[0].lines[0].get_xdata()) == [1, 10, 100]
+    assert png(plot)
+
+
+def test_spans_rule_off_the_calls_that_had_a_place():
+    plot = plots.spans([(0, 0.5)] * 40 + [(0, 1.0)], mark=40)
+    assert len({line.get_color() for line in plot.axes[0].lines[:41]}) == 2
+    assert png(plot)
+
+
+def test_requests_sent_before_the_window_opened_are_drawn_too():
+    result = run([5000, 10, 10])
+    result.started[0] = -0.01
+    assert len(plots.latency(run=result).axes[0].lines[0].get_xdata()) == 3
+
+
+def test_numbers_carry_three_figures():
+    assert [plots.number(value) for value in (0, 0.12345, 7.512, 52.37, 1234.5)] == [
+        "0",
+        "0.123",
+        "7.51",
+        "52.4",
+        "1,234",
+    ]
+
+
+def test_a_result_is_plain_json():
+    assert json.loads(json.dumps(run([1] * 20).to_dict()))["requests"] == 20
