@@ -30,6 +30,7 @@ from underload.study import lab_command, lab_environment
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/\S*token=\w+")
 CLAIM = re.compile(r"^[✔✘].*$", re.MULTILINE)
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+RESTARTED = "Canceled future for"  # JupyterLab's word on what it had asked the kernel before the restart
 CHROMIUM_FLAGS = [
     "--disable-gpu",
     "--disable-quic",
@@ -57,17 +58,26 @@ BLANK_PROMPTS = """
 document.querySelectorAll('.jp-Notebook .jp-InputPrompt').forEach(prompt => prompt.textContent = '')
 """
 
+CELLS = """
+const cells = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')]
+  .filter(cell => cell.querySelector('.cm-content').textContent.trim());
+const prompt = cell => cell.querySelector('.jp-InputPrompt').textContent;
+const ran = cell => /\\d/.test(prompt(cell));
+"""
+
+NOT_RUN = f"""() => {{
+  {CELLS}
+  return cells.filter(cell => !ran(cell)).map(cell => cell.querySelector('.cm-content').innerText);
+}}"""
+
 # After an error JupyterLab leaves the cells below it without a number.
-FINISHED = """() => {
-  const cells = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')]
-    .filter(cell => cell.querySelector('.cm-content').textContent.trim());
-  const prompt = cell => cell.querySelector('.jp-InputPrompt').textContent;
-  const ran = cell => /\\d/.test(prompt(cell));
-  const failed = cell => ran(cell) && cell.querySelector('[data-mime-type$="jupyter.error"]');
+FINISHED = f"""() => {{
+  {CELLS}
+  const failed = cell => ran(cell) && cell.querySelector('[data-mime-type$="jupyter.stderr"]');
   const status = document.querySelector('.jp-Notebook-ExecutionIndicator').dataset.status;
   return status === 'idle' && !cells.some(cell => prompt(cell).includes('*'))
     && (cells.every(ran) || cells.some(failed));
-}"""
+}}"""
 
 COUNT_FIGURES = """outputs => outputs.filter(output =>
   [...output.querySelectorAll('img')].some(image => image.naturalWidth) || output.querySelector('svg')
@@ -80,8 +90,8 @@ class Facts:
 
     claims: list[str] = field(default_factory=list)
     figures: int = 0
-    errors: list[str] = field(default_factory=list)
-    stderr: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)  # and what went to stderr: the page shows both in red
+    not_run: list[str] = field(default_factory=list)
     popups: list[str] = field(default_factory=list)
     console: list[str] = field(default_factory=list)
 
@@ -118,6 +128,7 @@ def opened(address: str, width: int = 1440, height: int = 900) -> Iterator[Page]
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
         try:
             page = chromium.new_page(viewport={"width": width, "height": height})
+            page.set_default_timeout(60_000)
             page.add_init_script(WATCH_POPUPS)
             page.goto(address)
             page.wait_for_selector("#jupyterlab-splash", state="detached")
@@ -136,22 +147,22 @@ def restart_and_run_all(page: Page, seconds: float = 300) -> None:
     try:
         page.wait_for_function(FINISHED, timeout=seconds * 1000)
     except PlaywrightTimeout:
-        running = page.locator(".jp-CodeCell", has=page.get_by_text("[*]")).all_inner_texts()
-        raise AssertionError(f"not finished after {seconds} s, still running: {running}") from None
+        raise AssertionError(f"not finished after {seconds} s: {page.evaluate(NOT_RUN)}") from None
 
 
 def facts(page: Page) -> Facts:
     """Read from the page what a learner would."""
     outputs = page.locator(".jp-Notebook .jp-OutputArea-output")
     popups = page.evaluate("window.popups.map(popup => popup.textContent)")
-    errors = [said.text for said in page.console_messages() if said.type == "error"]
+    console = [said.text for said in page.console_messages() if said.type == "error"]
+    console += [str(error) for error in page.page_errors()]
     return Facts(
         claims=CLAIM.findall("\n".join(outputs.all_inner_texts())),
         figures=outputs.evaluate_all(COUNT_FIGURES),
-        errors=page.locator('[data-mime-type$="jupyter.error"]').all_inner_texts(),
-        stderr=page.locator('[data-mime-type$="jupyter.stderr"]').all_inner_texts(),
+        errors=page.locator('[data-mime-type$="jupyter.stderr"]').all_inner_texts(),
+        not_run=page.evaluate(NOT_RUN),
         popups=[text for text in popups if "Do you want to restart the kernel" not in text],
-        console=errors + [str(error) for error in page.page_errors()],
+        console=[text for text in console if RESTARTED not in text],
     )
 
 
@@ -169,7 +180,8 @@ def screenshots(page: Page, folder: Path) -> None:
 
 def run_copy(notebook: Path, out: Path, theme: str = "light") -> Facts:
     """Run a copy of the notebook, save its screenshots to `out`, and return the facts."""
-    with tempfile.TemporaryDirectory() as folder:
+    # A kernel that is about to end may still be removing files of its own here.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         root = Path(folder)
         command = lab_command(Path(shutil.copy(notebook, root)), root, browser=False)
         with served(command, root, lab_environment(root), theme) as address, opened(address) as page:

@@ -93,19 +93,21 @@ def test_stop_frees_the_port_and_may_be_called_twice():
 
 
 def test_the_same_name_replaces_and_another_does_not():
-    other = serve(answering("other"), name="other")
-    old = serve(answering("old"))
-    new = serve(answering("new"))
-    assert refuses(old.port)
-    assert (get(new), get(other)) == ("new", "other")
+    with serve(answering("other"), name="other") as other:
+        old = serve(answering("old"))
+        new = serve(answering("new"))
+        assert refuses(old.port)
+        assert (get(new), get(other)) == ("new", "other")
 
 
 def test_fifty_runs_of_a_cell_leak_nothing():
     app = answering("yes")
 
     def run_cell():
-        assert get(serve(app)) == "yes"
-        return threading.active_count(), ME.num_fds(), len(ME.net_connections())
+        server = serve(app)
+        held = threading.active_count(), ME.num_fds(), len(ME.net_connections())
+        assert get(server) == "yes"
+        return held
 
     run_cell()
     before = run_cell()
@@ -396,21 +398,26 @@ def test_processes_are_real_and_end(folder, processes):
     assert "Application shutdown complete" in server.log()
 
 
+FAILING_LIFESPAN = """
+from contextlib import asynccontextmanager
+from fastapi import FastAPI
+
+@asynccontextmanager
+async def lifespan(app):
+    raise RuntimeError("no database")
+    yield
+
+app = FastAPI(lifespan=lifespan)
+"""
+FAILING = {
+    "syntax": ("app = FastAPI(", "SyntaxError"),
+    "import": ("raise RuntimeError('no configuration')", "RuntimeError: no configuration"),
+    "lifespan": (FAILING_LIFESPAN, "RuntimeError: no database"),
+}
+
+
 @pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.parametrize(
-    ("source", "said"),
-    [
-        ("app = FastAPI(", "SyntaxError"),
-        ("raise RuntimeError('no configuration')", "RuntimeError: no configuration"),
-        (
-            "from contextlib import asynccontextmanager\nfrom fastapi import FastAPI\n"
-            "@asynccontextmanager\nasync def lifespan(app):\n    raise RuntimeError('no database')\n    yield\n"
-            "app = FastAPI(lifespan=lifespan)",
-            "RuntimeError: no database",
-        ),
-    ],
-    ids=["syntax", "import", "lifespan"],
-)
+@pytest.mark.parametrize(("source", "said"), FAILING.values(), ids=FAILING)
 def test_a_file_that_fails_shows_its_own_traceback(folder, processes, source, said):
     (folder / "service.py").write_text(source)
     with pytest.raises(UnderloadError) as error:

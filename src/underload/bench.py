@@ -64,8 +64,8 @@ def measure(effort: Effort) -> Iterator[Row]:
             for users in (1, 10, 100, 1000):
                 yield throughput_row(handler, path, users, users == users_to_trust, effort)
     if find("k6"):
-        yield from latency_rows("far below the knee", "/wait/50", rate=100, most_open=20, effort=effort)
-        yield from latency_rows("near the knee", "/work", rate=150, most_open=60, effort=effort)
+        yield from latency_rows("far below the knee", "/wait/50", rate=100, most_open=50, effort=effort)
+        yield from latency_rows("near the knee", "/work", rate=150, most_open=150, effort=effort)
         yield from latency_rows("a stall of 1 s", "/stall", rate=200, most_open=300, effort=effort)
     for handler, path, _ in handlers:
         yield in_kernel_row(handler, path, effort)

@@ -11,6 +11,7 @@ from underload.errors import UnderloadError
 from underload.running import START_LIMIT, STOP_LIMIT, Server, bind
 
 LOG_SHOWN = 1 << 20  # bytes
+HOPELESS = "Application startup failed", "] died"  # of one worker among several: uvicorn tries again
 
 
 class ProcessServer(Server):
@@ -41,7 +42,7 @@ class ProcessServer(Server):
     def _await_start(self, limit: float) -> None:
         deadline = time.perf_counter() + limit
         while (log := self.log()).count("Application startup complete") < self.processes:
-            if not self._child.running or "] died" in log:  # uvicorn would start such a worker for ever
+            if not self._child.running or any(words in log for words in HOPELESS):
                 raise UnderloadError(f"The service did not start; this is what it said:\n{log.strip()}")
             if time.perf_counter() > deadline:
                 raise UnderloadError(

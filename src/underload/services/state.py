@@ -1,6 +1,7 @@
 """What outlives a kernel: one directory a checkout, with each server's port, password, log and files."""
 
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -16,6 +17,7 @@ import filelock
 from underload.errors import UnderloadError
 
 CHECKOUT = Path(__file__).resolve().parents[3]
+ROOTS_PLACE = Path("/var/lib")  # where root keeps what outlives a program, open to all
 LOCK_SECONDS = 60
 
 
@@ -28,8 +30,16 @@ class Record:
 
 
 def home() -> Path:
-    """Return the state directory: .underload in the checkout, or what UNDERLOAD_HOME says."""
-    return Path(os.environ.get("UNDERLOAD_HOME") or CHECKOUT / ".underload").absolute()
+    """Return the state directory: what UNDERLOAD_HOME says, or .underload in the checkout.
+
+    Root's is elsewhere. Whom servers then run as may not enter /root, and a checkout that a container
+    shares with its host may know no other users.
+    """
+    if chosen := os.environ.get("UNDERLOAD_HOME"):
+        return Path(chosen).absolute()
+    if account():
+        return ROOTS_PLACE / f"underload-{hashlib.sha256(bytes(CHECKOUT)).hexdigest()[:12]}"
+    return CHECKOUT / ".underload"
 
 
 def account() -> dict[str, int | list[int]]:
@@ -43,8 +53,9 @@ def account() -> dict[str, int | list[int]]:
 
 
 def is_open(path: Path) -> bool:
-    """Tell whether whom servers run as may enter the directories above a path."""
-    return not account() or all(parent.stat().st_mode & stat.S_IXOTH for parent in path.resolve().parents)
+    """Tell whether whom servers run as may enter a directory, or run a program, and get to it."""
+    path = path.resolve()
+    return not account() or all(each.stat().st_mode & stat.S_IXOTH for each in (path, *path.parents))
 
 
 def make_home() -> Path:
@@ -150,7 +161,8 @@ def explained() -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise disk_full() from None
+        user = ", or work as an ordinary user" if account() else ""  # some containers limit what root may do
         raise UnderloadError(
             f"The state directory {home()} cannot be used ({error.strerror or error}): "
-            "set UNDERLOAD_HOME to a directory that you may write to."
+            f"set UNDERLOAD_HOME to a directory that you may write to{user}."
         ) from None
