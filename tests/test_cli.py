@@ -69,10 +69,8 @@ def test_errors_of_the_service_are_told_by_kind():
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     ended = underload("load", url, *SHORT)
     assert ended.returncode == 0
+    assert "no answers" in ended.stdout
     assert "connection refused × " in ended.stdout
-    facts = json.loads(underload("load", url, *SHORT, "--json").stdout)
-    assert facts["p99_ms"] is None
-    assert facts["trustworthy"] is False
 
 
 @pytest.mark.parametrize(

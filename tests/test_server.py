@@ -17,7 +17,7 @@ import pytest
 from conftest import all_gone
 from fastapi import FastAPI
 
-from underload import load, serve
+from underload import load, process_server, serve, thread_server
 from underload.errors import UnderloadError
 
 ME = psutil.Process()
@@ -252,7 +252,8 @@ def test_a_blocked_thread_does_not_block_stop():
     stop_while_blocked("/thread")
 
 
-def test_a_blocked_loop_does_not_block_stop():
+def test_a_blocked_loop_does_not_block_stop(monkeypatch):
+    monkeypatch.setattr(thread_server, "STOP_LIMIT", 1.0)
     with pytest.warns(RuntimeWarning, match="blocks"):
         stop_while_blocked("/loop")
 
@@ -374,8 +375,11 @@ def family(pid: int) -> list[psutil.Process]:
     return [parent, *parent.children(recursive=True)]
 
 
-def uvicorns() -> list[psutil.Process]:
-    return [child for child in ME.children(recursive=True) if "uvicorn" in child.cmdline()]
+def left_in(folder) -> list[psutil.Process]:
+    """Processes of a service in ``folder``, orphans too: uvicorn, its workers and what tracks them."""
+    found = psutil.process_iter(["cwd", "cmdline"])
+    here = [process for process in found if process.info["cwd"] == str(folder) and process != ME]
+    return [p for p in here if {"uvicorn", "-c"} & set(p.info["cmdline"] or ())]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -390,6 +394,7 @@ def test_processes_are_real_and_end(folder, processes):
     assert len(seen) == processes
     assert ME.pid not in seen
     everyone = family(server.pid)
+    assert {process.pid for process in left_in(folder)} == {process.pid for process in everyone}
     assert seen <= {process.pid for process in everyone}
     server.stop()
     server.stop()
@@ -424,7 +429,7 @@ def test_a_file_that_fails_shows_its_own_traceback(folder, processes, source, sa
         serve("service:app", processes=processes)
     assert said in str(error.value)
     assert "service.py" in str(error.value)
-    assert not uvicorns()
+    assert all_gone(left_in(folder))
 
 
 def test_a_file_that_is_not_there(folder):
@@ -432,13 +437,14 @@ def test_a_file_that_is_not_there(folder):
         serve("nowhere:app")
 
 
-def test_processes_that_never_start_are_ended(folder):
+def test_processes_that_never_start_are_ended(folder, monkeypatch):
+    monkeypatch.setattr(process_server, "START_LIMIT", 1.5)
     (folder / "service.py").write_text(
         "import asyncio\nasync def app(scope, receive, send):\n    await asyncio.Event().wait()"
     )
     with pytest.raises(UnderloadError, match="lifespan"):
         serve("service:app")
-    assert not uvicorns()
+    assert all_gone(left_in(folder))
 
 
 def test_a_process_that_crashed_is_not_running(folder):

@@ -81,16 +81,17 @@ def bench(
     quick: Annotated[bool, typer.Option(help="Shorter runs, one of each kind: indicative only.")] = False,
 ) -> None:
     """Measure this instrument against wrk, k6 and its own budgets."""
+    from underload import noise
     from underload.bench import QUICK, THOROUGH, measure
     from underload.references import left_out
 
+    if (others := noise.listen().others) > 0.1:
+        console.print(f"Other programs use {others:.0%} of all cores: let them end, or bars will be missed.")
     met = []
     for row in measure(QUICK if quick else THOROUGH):
         met.append(row.met)
-        line = Table.grid(
-            expand=True, padding=(0, 2, 0, 0)
-        )  # shares of the width align one row with the next
-        for share in (1, 18, 18, 12):
+        line = Table.grid(expand=True, padding=(0, 2, 0, 0))
+        for share in (1, 18, 18, 12):  # of the width, so that one row aligns with the next
             line.add_column(ratio=share)
         line.add_row("✔" if row.met else "✘", row.what, row.measured, row.bar)
         console.print(line)

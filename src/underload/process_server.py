@@ -1,6 +1,7 @@
 """An app served by uvicorn processes, from an import string."""
 
 import os
+import socket
 import subprocess
 import tempfile
 import time
@@ -41,15 +42,24 @@ class ProcessServer(Server):
 
     def _await_start(self, limit: float) -> None:
         deadline = time.perf_counter() + limit
-        while (log := self.log()).count("Application startup complete") < self.processes:
-            if not self._child.running or any(words in log for words in HOPELESS):
+        while (log := self.log()).count(
+            "Application startup complete"
+        ) < self.processes or not self._listens():
+            late = time.perf_counter() > deadline
+            failed = not self._child.running or any(words in log for words in HOPELESS)
+            if failed or (late and "Traceback" in log):
                 raise UnderloadError(f"The service did not start; this is what it said:\n{log.strip()}")
-            if time.perf_counter() > deadline:
+            if late:
                 raise UnderloadError(
                     f"The service did not finish its start-up within {limit:g} s. "
                     f"Look for a call in its lifespan that waits for something. It said:\n{log.strip()}"
                 )
             time.sleep(0.02)
+
+    def _listens(self) -> bool:
+        """Whether the port takes connections, which is a moment after uvicorn has said that it started."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def log(self) -> str:
         """The last MiB of what the processes have written."""

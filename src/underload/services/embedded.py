@@ -45,13 +45,15 @@ def process(service: Service) -> psutil.Process | None:
     for child in _children:
         child.poll()
     landmark = str(service.landmark())
-    ours = {}
-    for each in psutil.process_iter(["cmdline", "ppid"]):
+    parents = {}
+    for each in psutil.process_iter(["cmdline"]):
         command = each.info["cmdline"] or [""]
-        if Path(command[0]).name == service.name and landmark in command:
-            ours[each.pid] = each
+        if landmark in command and Path(command[0]).name == service.name:
+            with suppress(psutil.NoSuchProcess):
+                parents[each] = each.ppid()
     # A child looks like its parent until it has found its own title.
-    return next((each for each in ours.values() if each.info["ppid"] not in ours), None)
+    ours = {each.pid for each in parents}
+    return next((each for each, parent in parents.items() if parent not in ours), None)
 
 
 def stop(service: Service) -> bool:
@@ -67,9 +69,10 @@ def _end(service: Service) -> bool:
     if main:
         _signal(main, service.farewell)
         _until(lambda: not _all(service), STOP_SECONDS)
-    for left in _all(service):
-        _signal(left, signal.SIGKILL)
-    if not _until(lambda: not _all(service), STOP_SECONDS):
+    left = _all(service)
+    for each in left:
+        _signal(each, signal.SIGKILL)
+    if left and not _until(lambda: not _all(service), STOP_SECONDS):
         raise UnderloadError(f"{service.title} cannot even be killed: restart the machine.")
     return main is not None
 
