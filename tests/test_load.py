@@ -712,7 +712,6 @@ def test_a_user_class_that_cannot_be_had(visitors, mirror, user, said):
 LOCAL = "http://127.0.0.1:9"
 NONSENSE = {
     "neither workload": (LOCAL, {"users": None}, "users=…"),
-    "both workloads": (LOCAL, {"rate": 5}, "either"),
     "no users": (LOCAL, {"users": 0}, "users=0"),
     "half a user": (LOCAL, {"users": 1.5}, "users=1.5"),
     "not a number of users": (LOCAL, {"users": float("nan")}, "users=nan"),
@@ -775,3 +774,17 @@ print(sorted({{"gevent", "locust", "greenlet", "matplotlib"}} & sys.modules.keys
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (ended.stdout, ended.stderr) == ("[]\n", "")
+
+
+def test_an_open_workload_over_few_connections_counts_the_wait_for_one():
+    with serve(Mirror(wait=0.05).app, name="50 ms") as server:
+        result = load(server.url, users=2, rate=100, seconds=1)
+    assert (result.users, result.rate, len(result.started)) == (2, 100, 100)
+    assert result.max_ms > 500  # 2 connections of 50 ms carry 40 a second; the rest stood in line
+    assert result.trustworthy, result.doubts
+
+
+def test_users_in_step_are_counted_by_the_share_of_their_requests_in_the_window():
+    with serve(Mirror(wait=0.7).app, name="700 ms") as server:
+        result = load(server.url, users=20, seconds=2)
+    assert result.throughput == pytest.approx(20 / 0.7, rel=0.05)

@@ -52,16 +52,23 @@ def test_errors_are_counted_apart():
         [0.1] * 6, 1, [200, 302, 404, 404, 500, 0], ["", "", "", "", "", "connection refused"], seconds=1
     )
     assert (bad.requests, bad.errors) == (6, 4)
-    assert bad.throughput == 2
+    assert bad.throughput == pytest.approx(2)
     assert bad.error_counts == {"404 Not Found": 2, "500 Internal Server Error": 1, "connection refused": 1}
     assert next(iter(bad.error_counts)) == "404 Not Found"
     assert result([0.1], 1, 599).error_counts == {"599": 1}
 
 
-def test_closed_throughput_counts_the_answers_within_the_window():
-    run = result([-0.2, -0.2, 0.5, 0.5, 0.9], [100, 300, 100, 600, 50], users=3)
-    assert run.throughput == 3  # at 0.1, 0.6 and 0.95 s; not at -0.1 and 1.1 s
-    assert busy(10, 50).throughput == pytest.approx(200, rel=0.06)
+def test_an_answer_of_a_closed_workload_counts_by_the_share_of_its_life_in_the_window():
+    run = result([-0.2, -0.2, 0.5, 0.6, 0.9], [100, 400, 100, 800, 50], users=3)
+    assert run.throughput == pytest.approx(0 + 0.5 + 1 + 0.5 + 1)
+    assert busy(10, 50).throughput == pytest.approx(200)
+
+
+def test_users_in_step_read_alike_wherever_the_window_cuts():
+    in_step = [result(np.repeat(np.arange(0, 2, wave), 20), 1000 * wave, users=20) for wave in (0.3, 0.7)]
+    assert [run.throughput * wave for run, wave in zip(in_step, (0.3, 0.7), strict=True)] == pytest.approx(
+        [20, 20]
+    )
 
 
 def test_open_throughput_is_not_lowered_by_the_first_answers_delay():
@@ -133,7 +140,10 @@ def test_nothing_speaks_against_a_good_run(fine):
         (busy(generator_cpu=0.93), "The generator filled 93% of its core"),
         (offered(generator_cpu=0.93), "The generator filled 93% of its core"),
         (busy(users=2, generator_cpu=0.4), "Each user spent 20% of its time in the generator"),
-        (replace(busy(), elapsed_ms=np.full(600, 40.0)), "Only 8.0 of 10 users had a request open"),
+        (
+            replace(busy(), elapsed_ms=np.full(600, 40.0)),
+            "On average only 8.00 of 10 users had a request open",
+        ),
         (offered(late_ms=np.full(100, 6.0)), "The generator sent requests 6.0 ms late"),
     ],
     ids=["empty", "errors", "CPU", "CPU of an open one", "CPU for each user", "idle", "late"],

@@ -157,6 +157,18 @@ def test_killed_postgres_starts_again_with_its_data(shared):
     assert pids()["PostgreSQL"] != pid
 
 
+def test_killed_postgres_starts_again_though_nobody_buries_it(shared):
+    services.stop()
+    parent = kernel("services.postgres(); print(flush=True); input()")
+    parent.stdout.readline()
+    zombie = psutil.Process(pids()["PostgreSQL"])
+    zombie.kill()
+    assert sql("SELECT 1") == 1
+    assert zombie.status() == psutil.STATUS_ZOMBIE
+    parent.kill()
+    parent.communicate()
+
+
 def test_killed_postgres_starts_again_though_a_session_is_still_at_work(shared):
     client = kernel("""
 import asyncio, asyncpg

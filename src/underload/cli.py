@@ -52,7 +52,8 @@ def doctor() -> None:
 def load(
     url: Annotated[str, typer.Argument(help="Where to send the requests.")],
     users: Annotated[
-        int | None, typer.Option(help="Closed workload: users that wait for each answer.")
+        int | None,
+        typer.Option(help="Closed workload: users that wait for each answer. With --rate: connections."),
     ] = None,
     rate: Annotated[
         float | None, typer.Option(help="Open workload: requests a second, come what may.")

@@ -15,11 +15,12 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import gevent
 import gevent.event
+import gevent.lock
 from gevent import monkey
 from locust import FastHttpUser, User, task
 from locust.env import Environment
@@ -43,6 +44,7 @@ class Run:
         self.record = Record()
         self.requests = Requests(spec["requests"], spec["authority"])
         self.connections: list[Connection] = []
+        self.queued: set[float] = set()  # intended starts that still wait for a connection
         self.stopping = False
         self.opened = 0.0  # when the window opened
         self.cpu = 0.0
@@ -98,12 +100,16 @@ class Run:
     def drain(self) -> None:
         """Wait for what is still open; what stays open has not been answered, and is counted so."""
         deadline = clock() + self.spec["drain"]
-        while any(c.sent_at is not None for c in self.connections) and clock() < deadline:
+        while self.unanswered() and clock() < deadline:
             gevent.sleep(0.005)
-        for connection in self.connections:
-            if connection.sent_at is not None:
-                reason = f"no answer {self.spec['drain']:g} s after the load ended"
-                self.record.add(connection.sent_at, clock(), 0, 0.0, reason)
+        reason = f"no answer {self.spec['drain']:g} s after the load ended"
+        for started in self.unanswered():
+            self.record.add(started, clock(), 0, 0.0, reason)
+
+    def unanswered(self) -> list[float]:
+        """When each of the requests started that are still open or in line."""
+        sent = (connection.sent_at for connection in self.connections)
+        return [*self.queued, *(started for started in sent if started is not None)]
 
 
 def closed(run: Run, users: int) -> float:
@@ -137,16 +143,23 @@ def closed(run: Run, users: int) -> float:
     return ramp
 
 
-def opened(run: Run, rate: float) -> float:
-    """Send ``rate`` requests a second at times set beforehand, whether or not earlier ones are answered."""
+def opened(run: Run, rate: float, connections: int | None) -> float:
+    """Send ``rate`` requests a second at times set beforehand, whether or not earlier ones are answered.
+
+    With a number of ``connections``, those that find none free wait in line.
+    """
     idle: list[Connection] = []
+    free = gevent.lock.BoundedSemaphore(connections) if connections else nullcontext()
 
     def arrive(intended: float) -> None:
-        connection = idle.pop() if idle else run.connection()
-        if clock() - connection.last_used > IDLE_LIMIT:
-            connection.close()
-        run.send(connection, intended)
-        idle.append(connection)
+        run.queued.add(intended)
+        with free:
+            run.queued.remove(intended)
+            connection = idle.pop() if idle else run.connection()
+            if clock() - connection.last_used > IDLE_LIMIT:
+                connection.close()
+            run.send(connection, intended)
+            idle.append(connection)
 
     def schedule() -> None:
         for number in range(math.ceil(rate * run.seconds)):
@@ -214,7 +227,7 @@ def perform(spec: dict[str, Any]) -> None:
     if spec["user"]:
         ramp = custom(run, spec["users"], spec["user"])
     elif spec["rate"]:
-        ramp = opened(run, spec["rate"])
+        ramp = opened(run, spec["rate"], spec["users"])
     else:
         ramp = closed(run, spec["users"])
     run.record.send(opened=run.opened, cpu=run.cpu, ramp=ramp)

@@ -15,7 +15,7 @@ from underload import generator, running
 from underload.errors import UnderloadError
 from underload.progress import progress
 from underload.request import Request
-from underload.result import BACK_OFF, Result
+from underload.result import BACK_OFF, Result, describe
 
 DRAIN = 10.0  # seconds at most to wait, after the load, for what is still open
 LONGEST = 3600  # seconds
@@ -44,7 +44,8 @@ def load(
             `Request`, or a list of them for a mix.
         users: a *closed* workload: so many users, each waiting for its answer before it asks again.
         rate: an *open* workload: so many requests a second at times fixed beforehand, each latency
-            counted from its intended start, so that a service that stalls cannot hide it
+            counted from its intended start, so that a service that stalls cannot hide it; with ``users``
+            too, over so many connections at most, and what waits for one is counted just the same
             (G. Tene, "How NOT to Measure Latency": coordinated omission).
         seconds: length of the window that counts; it opens when all users have started.
         user: a Locust user class of your own in place of the requests, such as ``"visitor:Visitor"``
@@ -65,7 +66,7 @@ def load(
     spec = _spec(target, users=users, rate=rate, seconds=seconds, user=user, timeout=timeout, seed=seed)
     served = running.find(spec["host"], spec["port"])
     began = time.perf_counter()
-    with progress(_workload(users, rate)) as line:
+    with progress(describe(users, rate)) as line:
         answer, columns = generator.run(spec, line.show)
         result = _result(spec, answer, columns, served, began)
         line.finish(str(result))
@@ -110,8 +111,8 @@ def _spec(
 def _check_workload(
     users: int | None, rate: float | None, seconds: float, timeout: float, user: str | None
 ) -> None:
-    if (users is None) == (rate is None):
-        raise UnderloadError("Say either users=… (a closed workload) or rate=… (an open one).")
+    if users is None and rate is None:
+        raise UnderloadError("Say users=… (a closed workload) or rate=… (an open one).")
     if users is not None and (not 1 <= users < math.inf or users != int(users)):
         raise UnderloadError(f"users={users} makes no load. Give a whole number from 1.")
     if rate is not None and not 0 < rate < math.inf:
@@ -129,7 +130,7 @@ def _check_workload(
             f'user={user!r} is no Locust user class. Name one as in "visitor:Visitor"; values for a '
             '{user} in the URL go into a Request(url, parameters={"user": …}).'
         )
-    if user is not None and users is None:
+    if user is not None and (users is None or rate is not None):
         raise UnderloadError("A user class is a closed workload. Say users=… with it.")
 
 
@@ -158,10 +159,6 @@ def _resolve(host: str) -> str:
             "To load a service of your own elsewhere, run Locust itself."
         )
     return address
-
-
-def _workload(users: int | None, rate: float | None) -> str:
-    return f"{users:,} user{'s' if users != 1 else ''}" if users else f"{rate:,g}/s offered"
 
 
 def _result(

@@ -90,7 +90,8 @@ class Postgres(Service):
     def prepare(self, program: Path, record: Record) -> None:
         data = self.landmark()
         if data.exists():
-            forget_stale_lock(data / "postmaster.pid")
+            # Left by a killed server, since none runs. PostgreSQL cannot tell if its pid is another's by now.
+            (data / "postmaster.pid").unlink(missing_ok=True)
             return
         for unfinished in self.directory().iterdir():  # of a kernel that was killed here
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -127,16 +128,3 @@ class Postgres(Service):
             raise UnderloadError(
                 f"PostgreSQL could not prepare its files ({reason}): free some space, or set UNDERLOAD_HOME."
             )
-
-
-def forget_stale_lock(file: Path) -> None:
-    """Delete a killed server's lock if its pid is another program's by now, which PostgreSQL cannot tell."""
-    try:
-        pid = int(file.read_text().split()[0])
-        stale = not psutil.Process(pid).name().startswith("postgres")
-    except (FileNotFoundError, psutil.NoSuchProcess):
-        return
-    except (ValueError, IndexError):
-        stale = True
-    if stale:
-        file.unlink()

@@ -33,9 +33,7 @@ def running(service: Service) -> str:
     with state.locked(service.name):
         _check_open(service)
         record = state.read_record(service.name)
-        if record and process(service):
-            _wait(service, record)
-        else:
+        if not record or not _found(service, record):
             record = _start(service, record or _first_record(service))
         return service.url(record)
 
@@ -165,10 +163,11 @@ def _came_up(service: Service, child: subprocess.Popen, record: Record) -> bool:
     return child.poll() is None
 
 
-def _wait(service: Service, record: Record) -> None:
-    """Wait until a server that runs answers: another kernel may only just have started it."""
-    if not _until(lambda: _answers(service, record), START_SECONDS):
+def _found(service: Service, record: Record) -> bool:
+    """Tell whether our server runs, once it answers (another kernel may just have started it) or is gone."""
+    if not _until(lambda: not process(service) or _answers(service, record), START_SECONDS):
         raise _failure(service, "runs but does not answer")
+    return process(service) is not None
 
 
 def _answers(service: Service, record: Record) -> bool:
