@@ -119,7 +119,7 @@ def test_lag_is_the_99th_percentile():
     [
         busy(),
         offered(),
-        busy(generator_cpu=0.4),
+        busy(generator_cpu=0.2),
         offered(late_ms=np.full(100, 4.0)),
         result([0.1], 5, thinking=True),  # who thinks is not idle
     ],

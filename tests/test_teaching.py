@@ -100,7 +100,7 @@ def test_ceilings_are_kept_by_name_and_survive_a_broken_file(tmp_path):
 def test_before_is_grey_and_after_is_the_accent_in_every_figure():
     before, after = run([10] * 20), run([1] * 20)
     assert [bar.get_facecolor() for bar in compare("p99_ms", before=before, after=after).axes[0].patches] == [
-        pytest.approx(tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)) + (1,))
+        pytest.approx((*(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)), 1))
         for colour in (plots.BEFORE, plots.AFTER)
     ]
     for draw in (plots.latency, plots.lag, plots.percentiles):

@@ -27,8 +27,9 @@ print(time.perf_counter() - began - 1)
 
 START = """
 import time
-began = time.perf_counter()
+import asyncpg, redis.asyncio  # as every lesson does that asks for the servers
 from underload import flights, postgres, valkey
+began = time.perf_counter()
 postgres(), valkey(), flights()
 print(time.perf_counter() - began)
 """

@@ -15,7 +15,8 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -30,6 +31,7 @@ from underload.record import Record, claim_stdout, tell
 from underload.wire import Connection, Requests, clock, explain
 
 PROGRESS_EVERY = 0.5  # seconds
+START_LIMIT = 0.5  # seconds the users of a closed workload may take to start before counting begins
 IDLE_LIMIT = 3.0  # seconds; uvicorn drops a connection idle for 5, so an older one is not used again
 
 
@@ -47,7 +49,7 @@ class Run:
         self.queued: set[float] = set()  # intended starts that still wait for a connection
         self.stopping = False
         self.opened = 0.0  # when the window opened
-        self.cpu = 0.0
+        self.cpu = self.kept_off = 0.0
 
     def connection(self) -> Connection:
         connection = Connection(self.address, self.timeout)
@@ -71,14 +73,15 @@ class Run:
         return True
 
     def measure(self) -> None:
-        """Open the window, report progress until it closes, and note the CPU this took."""
-        self.opened, cpu = clock(), time.process_time()
+        """Open the window, report progress until it closes, and note the CPU this took and lacked."""
+        self.opened, cpu, queued = clock(), time.process_time(), seconds_without_a_core()
         seen = len(self.record.status), self.record.good
         for tick in range(1, int(self.seconds / PROGRESS_EVERY) + 1):
             self.pause_until(self.opened + tick * PROGRESS_EVERY)
             seen = self.tell_progress(*seen)
         self.pause_until(self.opened + self.seconds)
         self.cpu = (time.process_time() - cpu) / (clock() - self.opened)
+        self.kept_off = (seconds_without_a_core() - queued) / (clock() - self.opened)
         self.stopping = True
 
     @staticmethod
@@ -113,31 +116,34 @@ class Run:
 
 
 def closed(run: Run, users: int) -> float:
-    """Run ``users`` users, each waiting for its answer. Returns the seconds it took to spawn them."""
-    spawned = gevent.event.Event()
-    waiting = users
+    """Run ``users`` users, each waiting for its answer. Returns the seconds it took to start them all.
+
+    A user has started when it has had one answer. Otherwise a fast service is busy with the first users
+    while the last still wait to be accepted: uvloop accepts one connection each time round its loop.
+    """
+    ready, begin = gevent.event.Event(), gevent.event.Event()
+    starting = users
 
     class Visitor(User):
-        def on_start(self) -> None:
-            nonlocal waiting
-            self.connection = run.connection()
-            with suppress(OSError):  # the first request tries again, and is recorded
-                self.connection.open()
-            waiting -= 1
-            if not waiting:
-                spawned.set()
-
         @task
         def visit(self) -> None:
-            if run.stopping:
-                raise StopUser
-            if not run.send(self.connection):
-                gevent.sleep(run.spec["back_off"])
+            nonlocal starting
+            connection = run.connection()
+            run.send(connection)
+            starting -= 1
+            if not starting:
+                ready.set()
+            begin.wait()
+            while not run.stopping:  # here, since Locust's own loop costs as much again as a request
+                if not run.send(connection):
+                    gevent.sleep(run.spec["back_off"])
+            raise StopUser
 
     began = clock()
     Environment(user_classes=[Visitor]).create_local_runner().start(users, spawn_rate=users)
-    spawned.wait(run.spec["drain"])
+    ready.wait(START_LIMIT)  # a slow service starts the rest within the window
     ramp = clock() - began
+    begin.set()
     run.measure()
     run.drain()
     return ramp
@@ -230,7 +236,15 @@ def perform(spec: dict[str, Any]) -> None:
         ramp = opened(run, spec["rate"], spec["users"])
     else:
         ramp = closed(run, spec["users"])
-    run.record.send(opened=run.opened, cpu=run.cpu, ramp=ramp)
+    run.record.send(opened=run.opened, cpu=run.cpu, kept_off=run.kept_off, ramp=ramp)
+
+
+def seconds_without_a_core() -> float:
+    """How long this process has been ready to run while others had the cores; 0 where only Linux knows."""
+    try:
+        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return 0.0
 
 
 def in_a_fork(work: Callable[[], None]) -> None:

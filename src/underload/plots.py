@@ -130,7 +130,7 @@ def lag(**results: Result) -> Plot:
 
 
 def percentiles(**results: Result) -> Plot:
-    """Draw latency by percentile, with the tail stretched: each step right is a tenth of the requests left."""
+    """Draw latency by percentile, with the tail stretched: each mark is a tenth of what was left."""
     plot = Plot(f"latency by percentile: {_names(results)}", height=3.2)
     (axes,) = plot.axes
     for (name, result), colour in zip(results.items(), colours(len(results)), strict=True):
@@ -241,7 +241,7 @@ def _time_axis(axes: Axes, results: Sequence[Result]) -> None:
 
 
 def _millisecond_axis(axes: Axes, label: str, values: Sequence[np.ndarray]) -> None:
-    """Logarithmic where the values span more than a factor of 20, since a linear axis would hide the small."""
+    """Logarithmic where the values span a factor of 20 or more, since a linear axis would hide the small."""
     axes.set_ylabel(label, fontsize=10, color=INK)
     every = np.concatenate([np.ravel(value) for value in values])
     every = every[every > 0]

@@ -12,7 +12,8 @@ import numpy as np
 # inside the generator, or if users stood idle between an answer and the next request. Calibrated
 # against wrk by `underload bench`: within these limits throughput agrees within 3 %.
 MOST_CPU = 0.85
-MOST_CPU_PER_USER = 0.05
+MOST_CPU_PER_USER = 0.025
+MOST_KEPT_OFF = 0.1  # of the time, ready to run while other programs had the cores
 LEAST_BUSY = 0.97
 MOST_LATE = 0.1  # of the median latency, for an open workload
 BACK_OFF = 0.1  # seconds a user waits after no answer, so that a dead port is not hammered
@@ -23,7 +24,7 @@ class Result:
     """One load run. Arrays hold one row a request, those of the ramp and the drain included.
 
     Attributes:
-        users: concurrent users of a closed workload; of an open one, the connections it was limited to, if any.
+        users: concurrent users of a closed workload; of an open one, its limit of connections, if any.
         rate: requests a second offered by an open workload, else None.
         seconds: length of the steady window, from the last user's start to the last new request.
         started: when each request was sent, in seconds from the opening of the window; in an open
@@ -34,6 +35,7 @@ class Result:
         late_ms: how long after its intended start each request was really sent.
         ramp: seconds it took to start all users, before the window opened.
         generator_cpu: share of one core that the generator used.
+        generator_kept_off: share of the time in which it was ready to run and other programs had the cores.
         thinking: whether users pause of their own accord (a Locust user class).
         lag: event-loop lag sampled meanwhile in an in-kernel server, rows of (seconds, ms).
         exception: the last exception an in-kernel service raised meanwhile, in one line.
@@ -49,6 +51,7 @@ class Result:
     late_ms: np.ndarray
     ramp: float
     generator_cpu: float
+    generator_kept_off: float = 0.0
     thinking: bool = False
     lag: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
     exception: str = ""
@@ -166,11 +169,17 @@ class Result:
 
     def _generator(self) -> str:
         if self.generator_cpu > MOST_CPU:
-            return f"The generator filled {self.generator_cpu:.0%} of its core: the service may be faster than this."
+            share = f"{self.generator_cpu:.0%}"
+            return f"The generator filled {share} of its core: the service may be faster than this."
         if self.rate is None and not self.thinking and self.generator_cpu / self.users > MOST_CPU_PER_USER:
             return (
                 f"Each user spent {self.generator_cpu / self.users:.0%} of its time in the generator: "
                 "the service is faster than this. Add users."
+            )
+        if self.generator_kept_off > MOST_KEPT_OFF:
+            return (
+                f"Other programs kept the generator off the cores for {self.generator_kept_off:.0%} "
+                "of the time. Let them end and measure again."
             )
         return ""
 
@@ -181,8 +190,8 @@ class Result:
         if self.in_flight + waits >= LEAST_BUSY * self.users:
             return ""
         return (
-            f"On average only {self.in_flight:.2f} of {self.users} users had a request open: the others waited for "
-            "the generator, which was slower than the service or short of CPU."
+            f"On average only {self.in_flight:.2f} of {self.users} users had a request open: the others "
+            "waited for the generator, which was slower than the service or short of CPU."
         )
 
     def _late(self) -> str:

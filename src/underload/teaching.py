@@ -38,7 +38,7 @@ def compare(
     """Draw one number of several runs side by side, and the prediction of the last one.
 
     Args:
-        metric: a number of a `Result`, such as ``"throughput"`` or ``"p99_ms"``; for plain numbers, their unit.
+        metric: a number of a `Result`, such as ``"throughput"``; for plain numbers, their unit.
         guess: what was predicted for the last of ``measured``; it is dotted, and its outcome is noted.
         ceiling: the name of a ceiling of lesson 00, drawn as a limit if this machine has been measured.
         **measured: the runs, or plain numbers, by name; before comes first, after comes last.

@@ -185,6 +185,7 @@ def _result(
         late_ms=columns["late"] * 1000,
         ramp=answer["ramp"],
         generator_cpu=answer["cpu"],
+        generator_kept_off=answer["kept_off"],
         thinking=spec["user"] is not None,
         **extra,
     )
