@@ -58,10 +58,10 @@ def test_errors_are_counted_apart():
     assert result([0.1], 1, 599).error_counts == {"599": 1}
 
 
-def test_an_answer_of_a_closed_workload_counts_by_the_share_of_its_life_in_the_window():
-    run = result([-0.2, -0.2, 0.5, 0.6, 0.9], [100, 400, 100, 800, 50], users=3)
-    assert run.throughput == pytest.approx(0 + 0.5 + 1 + 0.5 + 1)
-    assert busy(10, 50).throughput == pytest.approx(200)
+def test_closed_throughput_counts_the_answers_within_the_window():
+    run = result([-0.2, -0.2, 0.5, 0.5, 0.9], [100, 300, 100, 600, 50], users=3)
+    assert run.throughput == pytest.approx(3 / 0.95)  # at 0.1, 0.6 and 0.95 s; not at -0.1 and 1.1 s
+    assert busy(10, 50).throughput == pytest.approx(200, rel=0.06)
 
 
 def test_users_in_step_read_alike_wherever_the_window_cuts():
@@ -69,6 +69,17 @@ def test_users_in_step_read_alike_wherever_the_window_cuts():
     assert [run.throughput * wave for run, wave in zip(in_step, (0.3, 0.7), strict=True)] == pytest.approx(
         [20, 20]
     )
+
+
+def test_a_service_that_falls_silent_is_not_credited_with_the_time_before():
+    answered = np.arange(0, 0.5, 0.01)
+    assert result([*answered, 0.5], [*[10] * 50, 9000], [*[200] * 50, 0], users=1).throughput == 50
+
+
+def test_users_left_waiting_do_not_add_to_throughput():
+    served, starved = np.arange(0, 1, 0.05), np.zeros(40)
+    run = result([*served, *starved], [*[50] * 20, *np.linspace(2000, 4000, 40)], users=41)
+    assert run.throughput == pytest.approx(20, rel=0.06)
 
 
 def test_open_throughput_is_not_lowered_by_the_first_answers_delay():

@@ -97,11 +97,14 @@ class Result:
         return self._closed_rate() if self.rate is None else self._open_rate()
 
     def _closed_rate(self) -> float:
-        # Users start together and stay in step for a while, so whole answers would come in waves, and the
-        # count would depend on where the window cuts a wave: 20 users of 0.7 s in 2 s read 20/s for 28.
-        # So an answer counts by the share of its life that lies in the window.
-        share = self._seconds_inside / np.maximum(self.elapsed_ms / 1000, 1e-9)
-        return float(share[self._good].sum() / self.seconds)
+        # Users start together and stay in step for a while, so answers come in waves, and counting to the
+        # end would count a wave that is half done as none: 20 users of 0.7 s in 2 s would read 20/s for 28.
+        # So the last answer ends the count, unless the silence after it is longer than a request takes.
+        answered = (self.started + self.elapsed_ms / 1000)[self._good]
+        answered = answered[(answered > 1e-9) & (answered < self.seconds)]
+        last = max(answered, default=self.seconds)
+        wave = np.median(self.elapsed_ms[self._good]) / 1000 if answered.size else 0.0
+        return float(answered.size / (last if self.seconds - last <= 1.5 * wave else self.seconds))
 
     def _open_rate(self) -> float:
         # An open workload starts on an idle service: its window opens when the first answer is due, or
@@ -111,12 +114,6 @@ class Result:
         begin = min(latencies, default=0.0)
         inside = (answered >= begin) & (answered < self.seconds)
         return float(inside.sum() / (self.seconds - begin)) if begin < self.seconds else 0.0
-
-    @cached_property
-    def _seconds_inside(self) -> np.ndarray:
-        """For how many seconds of the steady window each request was open."""
-        begin = np.clip(self.started, 0, self.seconds)
-        return np.clip(self.started + self.elapsed_ms / 1000, 0, self.seconds) - begin
 
     def percentile_ms(self, percent: float) -> float:
         """Latency in milliseconds that ``percent`` of the successful requests stayed within; NaN if none."""
@@ -145,7 +142,9 @@ class Result:
     @cached_property
     def in_flight(self) -> float:
         """Mean number of requests open at a time: Little's L, measured rather than derived."""
-        return float(self._seconds_inside.sum() / self.seconds)
+        begin = np.clip(self.started, 0, self.seconds)
+        end = np.clip(self.started + self.elapsed_ms / 1000, 0, self.seconds)
+        return float((end - begin).sum() / self.seconds)
 
     @property
     def lag_ms(self) -> float:
