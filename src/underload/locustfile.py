@@ -31,7 +31,8 @@ from underload.record import Record, claim_stdout, tell
 from underload.wire import Connection, Requests, clock, explain
 
 PROGRESS_EVERY = 0.5  # seconds
-START_LIMIT = 0.5  # seconds the users of a closed workload may take to start before counting begins
+FIRST_ANSWER_LIMIT = 5.0  # seconds a closed workload waits for the first answer before it begins to count
+START_LIMIT = 0.5  # and for the users who have none by then
 IDLE_LIMIT = 3.0  # seconds; uvicorn drops a connection idle for 5, so an older one is not used again
 
 
@@ -121,7 +122,7 @@ def closed(run: Run, users: int) -> float:
     A user has started when it has had one answer. Otherwise a fast service is busy with the first users
     while the last still wait to be accepted: uvloop accepts one connection each time round its loop.
     """
-    ready, begin = gevent.event.Event(), gevent.event.Event()
+    answered, ready, begin = gevent.event.Event(), gevent.event.Event(), gevent.event.Event()
     starting = users
 
     class Visitor(User):
@@ -130,6 +131,7 @@ def closed(run: Run, users: int) -> float:
             nonlocal starting
             connection = run.connection()
             run.send(connection)
+            answered.set()
             starting -= 1
             if not starting:
                 ready.set()
@@ -141,7 +143,8 @@ def closed(run: Run, users: int) -> float:
 
     began = clock()
     Environment(user_classes=[Visitor]).create_local_runner().start(users, spawn_rate=users)
-    ready.wait(START_LIMIT)  # a slow service starts the rest within the window
+    answered.wait(FIRST_ANSWER_LIMIT)
+    ready.wait(START_LIMIT)  # users who stand in line for longer start within the window
     ramp = clock() - began
     begin.set()
     run.measure()
