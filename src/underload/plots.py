@@ -18,7 +18,7 @@ from PIL import Image
 from underload.result import Result
 
 BEFORE, AFTER, LIMIT = "#7d7d7d", "#0072B2", "#D03027"
-BETWEEN = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9")
+BETWEEN = ("#E69F00", "#009E73")
 MARKERS = "osD^vP"
 GROUND, INK = "#ffffff", "#222222"
 WIDTH, DOTS = 7.6, 200  # inches, dots an inch; shown at half that, for sharp screens
@@ -64,10 +64,14 @@ class Plot:
 
 
 def colours(count: int) -> list[str]:
-    """Return a colour for each of ``count`` series, from before (grey) to after (the accent)."""
+    """Return a colour for each of ``count`` series, from before (grey) to after (the accent).
+
+    More than four would be a puzzle, so then only the last stands out.
+    """
     if count == 1:
         return [BEFORE]
-    return [BEFORE, *BETWEEN[: count - 2], AFTER]
+    between = BETWEEN[: count - 2] if count <= 4 else [BEFORE] * (count - 2)
+    return [BEFORE, *between, AFTER]
 
 
 def bars(
@@ -121,7 +125,7 @@ def lag(**results: Result) -> Plot:
     plot = Plot(f"event-loop lag over time: {_names(results)}", height=2.8)
     (axes,) = plot.axes
     for (name, result), colour in zip(results.items(), colours(len(results)), strict=True):
-        axes.plot(result.lag[:, 0], result.lag[:, 1], color=colour, linewidth=1.6, marker=".", markersize=3,
+        axes.plot(result.lag[:, 0], result.lag[:, 1], "o", color=colour, markersize=4, markeredgewidth=0,
                   label=name.replace("_", " "))  # fmt: skip
     _time_axis(axes, results.values())
     _millisecond_axis(axes, "event-loop lag, ms", [result.lag[:, 1] for result in results.values()])
