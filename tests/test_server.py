@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import json
 import logging
 import signal
@@ -470,3 +471,19 @@ def test_no_process_outlives_a_killed_kernel(folder):
         assert len(everyone) >= 5  # itself, a generator, a supervisor, two workers
         kernel.kill()
         assert all_gone(everyone)
+
+
+def test_what_the_kernel_holds_does_not_stall_its_service():
+    ballast = [[number] for number in range(1_000_000)]  # as a notebook does that has drawn and loaded a lot
+    began = time.perf_counter()
+    gc.collect()
+    full_collection = time.perf_counter() - began
+    app = FastAPI()
+
+    @app.get("/")
+    async def collect() -> None:
+        gc.collect()
+
+    with serve(app, name="collecting") as server:
+        result = load(server.url, users=1, seconds=0.3)
+    assert len(ballast) and result.lag[:, 1].max() / 1000 < full_collection / 2
