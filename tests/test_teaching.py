@@ -7,7 +7,7 @@ import pytest
 
 from underload import ceilings, plots, teaching
 from underload.errors import UnderloadError
-from underload.result import Result
+from underload.result import Result, number
 from underload.teaching import claim, compare, predict, predictions
 
 
@@ -97,6 +97,19 @@ def test_ceilings_are_kept_by_name_and_survive_a_broken_file(tmp_path):
     assert ceilings.read() == {}
 
 
+def test_a_ceiling_is_kept_where_no_server_of_ours_has_made_the_directory(monkeypatch, tmp_path):
+    monkeypatch.setenv("UNDERLOAD_HOME", str(tmp_path / "not" / "yet"))
+    ceilings.keep("one SELECT", 2000)
+    assert ceilings.read() == {"one SELECT": 2000}
+
+
+def test_a_ceiling_that_cannot_be_kept_is_one_sentence(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("UNDERLOAD_HOME", str(tmp_path / "file" / "below"))
+    with pytest.raises(UnderloadError):
+        ceilings.keep("one SELECT", 2000)
+
+
 def test_before_is_grey_and_after_is_the_accent_in_every_figure():
     before, after = run([10] * 20), run([1] * 20)
     assert [bar.get_facecolor() for bar in compare("p99_ms", before=before, after=after).axes[0].patches] == [
@@ -141,7 +154,7 @@ def test_requests_sent_before_the_window_opened_are_drawn_too():
 
 
 def test_numbers_carry_three_figures():
-    assert [plots.number(value) for value in (0, 0.12345, 7.512, 52.37, 1234.5)] == [
+    assert [number(value) for value in (0, 0.12345, 7.512, 52.37, 1234.5)] == [
         "0",
         "0.123",
         "7.51",

@@ -7,8 +7,8 @@ from underload.services import state
 
 def keep(name: str, throughput: float) -> None:
     """Remember ``throughput`` (requests a second) as this machine's ceiling called ``name``."""
-    ceilings = read() | {name: throughput}
-    (state.home() / "ceilings.json").write_text(json.dumps(ceilings))
+    with state.explained():
+        state.write_private(state.make_home() / "ceilings.json", json.dumps(read() | {name: throughput}))
 
 
 def read() -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Every figure of the course, in one style.
 
 Before is grey, after is the accent, a prediction is dotted, a limit is a red rule. The colours are
-Okabe and Ito's, told apart by every kind of colour vision, and each series has its own marker too.
+Okabe and Ito's, told apart by every kind of colour vision.
 The figures keep a light ground, so they read alike in JupyterLab's light and dark themes.
 """
 
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from PIL import Image
 
-from underload.result import Result
+from underload.result import Result, number
 
 BEFORE, AFTER, LIMIT = "#7d7d7d", "#0072B2", "#D03027"
 BETWEEN = ("#E69F00", "#009E73")
@@ -225,13 +225,6 @@ def guesses(pairs: Mapping[str, tuple[float, float]]) -> Plot:
     axes.minorticks_off()
     axes.set_xlabel("your prediction, as a multiple of what was measured", fontsize=10, color=INK)
     return plot
-
-
-def number(value: float) -> str:
-    """Return ``value`` with the three figures that one run can carry."""
-    if value == 0 or abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
 
 
 def _names(results: Mapping[str, Result]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from underload import ceilings, plots
 from underload.errors import UnderloadError
-from underload.result import Result
+from underload.result import Result, number
 
 _predictions: dict[str, "Prediction"] = {}
 
@@ -19,7 +19,7 @@ class Prediction:
     outcome: float | None = None
 
     def __repr__(self) -> str:
-        return f"Predicted: {self.question}: {plots.number(self.guess)}"
+        return f"Predicted: {self.question}: {number(self.guess)}"
 
 
 def predict(question: str, guess: float) -> Prediction:
@@ -64,7 +64,7 @@ def _value(run: Result | float, metric: str) -> float:
 
 def claim(statement: str, holds: bool, measured: float | str = "") -> None:
     """Print whether what was measured bears ``statement`` out. ``measured`` is the figure it rests on."""
-    figure = plots.number(measured) if isinstance(measured, int | float) else measured
+    figure = number(measured) if isinstance(measured, int | float) else measured
     print(f"{'✔' if holds else '✘'} {statement}" + (f" (measured {figure})" if figure else ""))
     if not holds:
         print("  Not in this run. Measure again; `underload doctor` says what may have disturbed it.")
