@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Any
 
 _FACES = {
+    "Lab": "underload.judge.lab",
     "Request": "underload.workload",
     "Result": "underload.result",
     "Server": "underload.server",
@@ -18,6 +19,7 @@ _FACES = {
     "predict": "underload.teaching",
     "predictions": "underload.teaching",
     "serve": "underload.server",
+    "upstream": "underload.judge.lab",
     "valkey": "underload.services",
 }
 __all__ = sorted(_FACES)

@@ -11,7 +11,7 @@ from underload.process_server import ProcessServer
 from underload.running import Server, named, register
 from underload.thread_server import ThreadServer
 
-__all__ = ["Server", "serve"]
+__all__ = ["Server", "serve", "start"]
 
 
 def serve(
@@ -31,11 +31,18 @@ def serve(
         UnderloadError: the port is taken, or the service was not up within 5 s.
         Exception: whatever the app itself raised in its start-up.
     """
+    generator.prepare()  # whoever serves in a notebook will put load on it
+    return start(app, name=name, port=port, processes=processes, **options)
+
+
+def start(
+    app: Callable[..., Any] | str, *, name: str, port: int = 0, processes: int = 1, **options: Any
+) -> Server:
+    """Do what `serve` does, without making ready a load generator."""
     if processes < 1:
         raise UnderloadError(f"processes={processes} serves nothing. Give a whole number from 1.")
     if before := named(name):
         before.stop()
-    generator.prepare()
     raise_file_limit()
     if isinstance(app, str):
         server = ProcessServer(app, name, port, processes, **options)

@@ -1,0 +1,142 @@
+"""What the lab of lesson 01 asks of the report service."""
+
+import math
+import random
+import secrets
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from underload.judge.check import check
+from underload.judge.expect import Observed, every
+from underload.judge.upstream import Upstream
+
+SECRET = secrets.token_hex()  # so that nobody but the archive knows what is in it
+PART = 40_000  # delays in one summary
+FIRST = range(280_000)
+
+
+def kept(path: str) -> dict[str, int]:
+    """What the archive keeps under a path such as /reports/7."""
+    number = int(path.rpartition("/")[2])
+    return {"report": number, "minutes": random.Random(f"{SECRET}{number}").randint(-60, 600)}
+
+
+archive = Upstream("archive", kept, delay=0.2)
+
+
+def some_reports(number: int) -> list[str]:
+    return [f"/reports/{report}" for report in random.sample(range(1_000_000), number)]
+
+
+@cache
+def delays(db) -> list[int]:
+    query = "SELECT arr_delay FROM flights WHERE arr_delay IS NOT NULL ORDER BY id"
+    return [delay for (delay,) in db.truth.rows(query)]
+
+
+def spread(db, first: int) -> float:
+    return statistics.pstdev(delays(db)[first : first + PART])
+
+
+def is_right(db) -> Callable[..., bool]:
+    """Return what tells whether an answer of /summary is right."""
+    return lambda answer, drawn: math.isclose(
+        answer.number("spread").value, spread(db, drawn["first"]), rel_tol=1e-6
+    )
+
+
+@contextmanager
+def calls_waiting(service, archive, number: int) -> Iterator[Any]:
+    """Keep so many calls waiting for the archive, or as many as the service can have wait at once."""
+    service.settle("/health")
+    with archive.set(delay=0):  # what has queued up is done soon afterwards
+        with archive.held() as calls:
+            service.send("GET", some_reports(number), timeout=8)
+            calls.wait_for(number, seconds=2)
+            yield calls
+        service.settle("/health")
+
+
+@check(
+    points=3,
+    look="lesson 01, “A health check in the same pool”",
+    hint="Which endpoints wait for the archive, and where? A health check needs a place that they cannot fill.",
+)
+def health(service, archive):
+    """While 60 calls wait for the archive, the health check's p99 is at most half of one archive call."""
+    with calls_waiting(service, archive, 60):
+        healthy = service.load("/health", rate=50, seconds=1.5, timeout=1)
+    # 100 ms; seen 2 to 20
+    healthy.p99.at_most(0.5 * archive.delay * 1000)
+    healthy.errors.equals(0)
+
+
+@check(
+    points=3,
+    look="lesson 01, “Forty tokens” and “Await it”",
+    hint="How many calls can wait at once in a pool of threads? What does a call cost that waits on the event loop?",
+)
+def sustained(service, archive):
+    """Of 150 calls at once, at least 120 wait at the archive at the same time."""
+    with calls_waiting(service, archive, 150) as calls:
+        calls.wait_for(150, seconds=2)
+    # seen 150 of 150; a pool of threads stops at its tokens
+    calls.peak.at_least(120)
+
+
+@check(
+    points=2,
+    look="lesson 01, “Work instead of waiting”",
+    hint="Threads take turns at pure Python. What has an interpreter of its own? What can be sent there?",
+)
+def cores(service, db):
+    """Eight users' summaries are computed on more than one core."""
+    service.settle("/health")
+    one = seconds_of_one(db)
+    with service.watch_cpu() as used:
+        busy = service.load("/summary/{first}", users=8, seconds=2.5, right=is_right(db), first=FIRST)
+    # A better algorithm may need less than one core, so work done counts as well as cores used.
+    # Processes: seen 1.3 to 1.9; threads: at most 1.05.
+    work = max(used.cores.value, busy.result.throughput * one)
+    Observed(work, "summaries: cores at work", "cores").at_least(1.15)
+    busy.errors.equals(0)
+
+
+def seconds_of_one(db) -> float:
+    """CPU seconds that a summary takes in plain Python on one core here and now."""
+    parts = [delays(db)[first : first + PART] for first in random.sample(FIRST, 5)]
+    began = time.process_time()
+    for part in parts:
+        statistics.pstdev(part)
+    return (time.process_time() - began) / len(parts)
+
+
+@check(
+    points=2,
+    look="lesson 01, “One line”",
+    hint="A call that blocks the event loop makes the 60th visitor wait for 59 others.",
+)
+def answers(service, archive, db):
+    """60 reports and 4 summaries asked at once are right, each within 10 archive calls (2 s)."""
+    service.settle("/health")
+    reports, firsts = some_reports(60), random.sample(FIRST, 4)
+    asked = service.send("GET", [*reports, *(f"/summary/{first}" for first in firsts)], 10 * archive.delay)
+    got = asked.answers()
+    with archive.set(delay=0):
+        service.settle("/health")
+    every(
+        list(zip(reports, got, strict=False)),
+        lambda pair: pair[1].code == 200 and pair[1].value == kept(pair[0]),
+        "what the archive keeps",
+        lambda pair: f"{pair[1].asked}: {pair[1].describe()}",
+    )
+    every(
+        [(answer, {"first": first}) for first, answer in zip(firsts, got[60:], strict=True)],
+        lambda pair: is_right(db)(*pair),
+        "the right spread",
+        lambda pair: f"{pair[0].asked}: {pair[0].describe()}",
+    )

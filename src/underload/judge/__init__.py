@@ -1,0 +1,1 @@
+"""The judge: what a lab's checks are made of, and the process that observes a service and grants points."""

@@ -1,0 +1,82 @@
+"""What a lab's notebook uses: its service, handed to the judge, and the judge's verdicts."""
+
+import html
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from underload import dataset
+from underload.judge import line
+from underload.judge.verdict import Verdict
+from underload.server import start
+
+_failures: Counter[tuple[str, str]] = Counter()
+
+
+class Lab:
+    """A service under the judge's eye.
+
+    Args:
+        name: of the lab.
+        app: the ASGI app, or an import string such as ``"service:app"``, as for `underload.serve`.
+        processes: how many uvicorn workers share the port (an import string only).
+        **options: uvicorn's settings.
+
+    Raises:
+        UnderloadError: there is no such lab, or the service was not up within 5 s.
+        Exception: whatever the app itself raised in its start-up.
+    """
+
+    def __init__(
+        self, name: str, app: Callable[..., Any] | str, *, processes: int = 1, **options: Any
+    ) -> None:
+        self.name = name
+        self.server = start(app, name="lab", processes=processes, **options)
+        opened = line.ask("open", lab=name, url=self.server.url, database=dataset.latest())
+        self._checks: dict[str, dict[str, Any]] = {each["name"]: each for each in opened["checks"]}
+        self._verdicts: dict[str, Verdict] = {}
+
+    def check(self, requirement: str) -> None:
+        """Have the judge observe one requirement of the lab, and print what it says."""
+        answer = line.ask("check", name=requirement)
+        verdict = Verdict.model_validate(answer["verdict"])
+        self._verdicts[requirement] = verdict
+        _failures[self.name, requirement] += not verdict.passed
+        print(verdict.message(hint=_failures[self.name, requirement] > 1))
+
+    @property
+    def points(self) -> int:
+        """Points granted so far."""
+        return sum(verdict.points for verdict in self._verdicts.values())
+
+    @property
+    def possible(self) -> int:
+        """Points that all requirements are worth."""
+        return sum(each["points"] for each in self._checks.values())
+
+    def __repr__(self) -> str:
+        return f"<Lab {self.name!r}: {self.points} of {self.possible} points>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(self._row(name, each) for name, each in self._checks.items())
+        head = "<tr><th></th><th>points</th><th style='text-align:left'>required</th></tr>"
+        total = f"<tr><td></td><td style='text-align:right'>{self.points}/{self.possible}</td><td></td></tr>"
+        return f"<div class='underload-measured'><table>{head}{rows}{total}</table></div>"
+
+    def _row(self, name: str, each: dict[str, Any]) -> str:
+        verdict = self._verdicts.get(name)
+        mark = "·" if verdict is None else "✔" if verdict.passed else "✘"
+        points = each["points"] if verdict is None else f"{verdict.points}/{verdict.possible}"
+        requirement = html.escape(each["requirement"])
+        return (
+            f"<tr><td>{mark}</td><td style='text-align:right'>{points}</td>"
+            f"<td style='text-align:left'>{requirement}</td></tr>"
+        )
+
+
+def upstream(lab: str, name: str) -> str:
+    """Return the URL of a service that a lab's service calls, such as ``upstream("blocking", "archive")``.
+
+    The judge runs it, and starts it when first asked. Raises UnderloadError if the lab has none of that name.
+    """
+    return line.ask("upstream", lab=lab, name=name)["url"]

@@ -1,0 +1,234 @@
+"""The judge's own process: it answers what a kernel asks for, observes, and alone grants points."""
+
+import json
+import re
+import selectors
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from underload import generator
+from underload.errors import UnderloadError
+from underload.judge.check import Check, Requirements, load_requirements
+from underload.judge.expect import Failed, listed, noting, shortened
+from underload.judge.scene import Scene
+from underload.judge.verdict import Verdict
+
+LONGEST_CHECK = 60.0  # seconds
+LONGEST_LINE = 64_000  # bytes
+MOST_ASKED = 3  # times that a graded run may ask for one check
+SERVED_AT = re.compile(r"http://127\.0\.0\.1:(\d{1,5})")
+
+
+@dataclass
+class Terms:
+    """On what terms a judge observes. Alone it trusts the kernel, since there is nobody to deceive.
+
+    Attributes:
+        lab: the only lab to be judged, or "" for any.
+        record: where verdicts are kept, or None.
+        turn: held during a check, so that checks on one machine do not disturb each other.
+        most_asked: how often one check may be asked for.
+    """
+
+    lab: str = ""
+    record: Path | None = None
+    turn: Callable[[], Any] = nullcontext
+    most_asked: float = float("inf")
+
+
+@dataclass
+class Observer:
+    """What the judge knows while it attends to one kernel."""
+
+    terms: Terms = field(default_factory=Terms)
+    scene: Scene | None = None
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    asked: dict[str, int] = field(default_factory=dict)
+    labs: dict[str, Requirements] = field(default_factory=dict)
+
+    def answer(self, line: bytes) -> dict[str, Any]:
+        """Answer one request of the kernel. Whatever it sent, this returns."""
+        try:
+            request = json.loads(line)
+            wish = _WISHES[request.pop("ask")]
+            return wish(self, **request)
+        except UnderloadError as error:
+            return {"error": str(error)}
+        except (ValueError, RecursionError, AttributeError, LookupError, TypeError):
+            return {"error": "The judge did not understand that. Use Lab and lab.check()."}
+
+    def _upstream(self, lab: str, name: str) -> dict[str, Any]:
+        upstreams = self._requirements(lab).upstreams
+        if name not in upstreams:
+            known = ", ".join(upstreams) or "none"
+            raise UnderloadError(f"The lab {lab!r} has no upstream {name!r}. It has {known}.")
+        return {"url": upstreams[name].url}
+
+    def _flights(self) -> dict[str, Any]:
+        return {"url": Scene.prepare_flights()}
+
+    def _valkey(self) -> dict[str, Any]:
+        return {"url": Scene.prepare_valkey()}
+
+    def _open(self, lab: str, url: str, database: str | None) -> dict[str, Any]:
+        if not isinstance(url, str) or not SERVED_AT.fullmatch(url):
+            raise UnderloadError("A lab serves on 127.0.0.1. Give Lab an app or an import string.")
+        requirements = self._requirements(lab)
+        self.close()
+        # Another service begins anew: points of one are not added to those of another.
+        self.verdicts, self.asked = {}, {}
+        self._keep()
+        self.scene = Scene(requirements, url, None if self.terms.record else database)
+        return {
+            "checks": [
+                {"name": each.name, "requirement": each.requirement, "points": each.points}
+                for each in requirements.checks.values()
+            ]
+        }
+
+    def _requirements(self, name: str) -> Requirements:
+        if not isinstance(name, str) or self.terms.lab not in ("", name):
+            raise UnderloadError(f"This is the lab {self.terms.lab!r}, not {name!r}. Give Lab its name.")
+        if name not in self.labs:
+            self.labs[name] = load_requirements(name)
+        return self.labs[name]
+
+    def _check(self, name: str) -> dict[str, Any]:
+        if self.scene is None:
+            raise UnderloadError("There is no service to judge yet. Run the cell with Lab(…) first.")
+        check = self.scene.requirements.checks.get(name) if isinstance(name, str) else None
+        if check is None:
+            known = ", ".join(self.scene.requirements.checks)
+            raise UnderloadError(f"This lab has no check {name!r}. Its checks are {known}.")
+        self.asked[name] = self.asked.get(name, 0) + 1
+        if self.asked[name] > self.terms.most_asked:
+            raise UnderloadError(f"The check {name!r} has been asked for often enough. Its verdict stands.")
+        with self.terms.turn():
+            self.verdicts[name] = verdict(check, self.scene)
+        self._keep()
+        return {"verdict": self.verdicts[name].model_dump()}
+
+    def _keep(self) -> None:
+        if self.terms.record:
+            kept = {name: each.model_dump() for name, each in self.verdicts.items()}
+            draft = self.terms.record.with_suffix(".new")
+            draft.write_text(json.dumps(kept))
+            draft.replace(self.terms.record)
+
+    def close(self) -> None:
+        """Let go of the service that was observed."""
+        if self.scene:
+            self.scene.close()
+            self.scene = None
+
+
+_WISHES: dict[str, Callable[..., dict[str, Any]]] = {
+    "open": Observer._open,
+    "check": Observer._check,
+    "upstream": Observer._upstream,
+    "flights": Observer._flights,
+    "valkey": Observer._valkey,
+}
+
+
+def verdict(check: Check, scene: Scene) -> Verdict:
+    """Observe, and say what came of it. A check that cannot be completed is not passed."""
+    expected, observed, passed = check.requirement, "", False
+    with noting() as figures:
+        try:
+            with _limited(LONGEST_CHECK):
+                check.observe(**{name: scene.part(name) for name in check.needs})
+            observed, passed = listed(figures), True
+        except Failed as failure:
+            expected, observed = failure.expected, failure.observed
+        except UnderloadError as error:
+            observed = str(error)
+        except Exception as error:  # what a service does to a check must not end the judge
+            observed = f"the judge could not go on ({shortened(f'{type(error).__name__}: {error}')})"
+    return Verdict(
+        name=check.name,
+        requirement=check.requirement,
+        points=check.points if passed else 0,
+        possible=check.points,
+        passed=passed,
+        expected=expected[:2000],
+        observed=observed[:2000],
+        look=check.look,
+        hint=check.hint,
+    )
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Fail what takes longer than this. Only the main thread of a process can."""
+
+    def too_long(signum: int, frame: FrameType | None) -> None:
+        raise Failed(f"a check that is done within {seconds:g} s", "it was still waiting for the service")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class Desk:
+    """Where kernels come with their wishes: one connection when alone, a listening socket when grading."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+        self._selector = selectors.DefaultSelector()
+
+    def attend(self, connection: socket.socket) -> None:
+        """Take wishes from a connection, each a line of JSON."""
+        self._selector.register(connection, selectors.EVENT_READ, bytearray())
+
+    def listen(self, listener: socket.socket) -> None:
+        """Attend to every connection that is made to a socket."""
+        self._selector.register(listener, selectors.EVENT_READ)
+
+    def serve(self) -> None:
+        """Answer, one wish at a time, until nobody can ask any more."""
+        while self._selector.get_map():
+            for key, _ in self._selector.select():
+                if key.data is None:
+                    self.attend(key.fileobj.accept()[0])
+                elif not self._heard(key.fileobj, key.data):
+                    self._selector.unregister(key.fileobj)
+                    key.fileobj.close()
+        self.observer.close()
+
+    def _heard(self, connection: socket.socket, buffer: bytearray) -> bool:
+        """Read what came and answer each whole line; return whether to go on."""
+        with suppress(OSError):
+            data = connection.recv(LONGEST_LINE)
+            buffer += data
+            while b"\n" in buffer:
+                line, _, rest = bytes(buffer).partition(b"\n")
+                buffer[:] = rest
+                answer = json.dumps(self.observer.answer(line)).encode() + b"\n"
+                connection.settimeout(5)  # who does not read its answer is not waited for
+                connection.sendall(answer)
+            return bool(data) and len(buffer) <= LONGEST_LINE
+        return False
+
+
+def main() -> None:
+    """Attend to the kernel that started this process, over its standard input, which is a socket."""
+    generator.prepare()
+    desk = Desk(Observer())
+    desk.attend(socket.socket(fileno=sys.stdin.fileno()))
+    desk.serve()
+
+
+if __name__ == "__main__":
+    main()

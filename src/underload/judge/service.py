@@ -1,0 +1,148 @@
+"""What a check gets as ``service``: the learner's service, seen from outside."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from underload.judge.client import TIMEOUT, Answer, Calls, Client
+from underload.judge.expect import Failed, Observed, every
+from underload.judge.processes import Processes, Usage
+from underload.result import Result
+from underload.workload import load
+
+PROBE_EVERY = 0.05  # seconds between two answers looked at while a load runs
+LEAST_PROBES = 5
+
+
+class Load:
+    """What a load run showed. Each figure is an `Observed`; `result` is the whole run."""
+
+    def __init__(self, result: Result, path: str) -> None:
+        self.result = result
+        self.path = path
+
+    def _observed(self, value: float, what: str, unit: str = "") -> Observed:
+        return Observed(value, f"{self.path} with {self.result.workload}: {what}", unit)
+
+    @property
+    def throughput(self) -> Observed:
+        return self._observed(self.result.throughput, "throughput", "req/s")
+
+    @property
+    def p50(self) -> Observed:
+        return self._observed(self.result.p50_ms, "p50", "ms")
+
+    @property
+    def p99(self) -> Observed:
+        return self._observed(self.result.p99_ms, "p99", "ms")
+
+    @property
+    def errors(self) -> Observed:
+        kinds = ", ".join(f"{kind} × {count:,}" for kind, count in self.result.error_counts.items())
+        return self._observed(self.result.errors, f"errors ({kinds})" if kinds else "errors")
+
+    @property
+    def answered(self) -> Observed:
+        """How many requests were answered well."""
+        return self._observed(len(self.result.latencies_ms), "good answers")
+
+
+class Service:
+    """The learner's service at ``url``: requests, load, and the processes behind its port."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.client = Client(url)
+        self.processes = Processes(int(url.rpartition(":")[2]))
+
+    def close(self) -> None:
+        self.client.close()
+
+    def request(self, method: str, path: str, timeout: float = TIMEOUT, **content: Any) -> Answer:
+        """Send one request; ``content`` is httpx's: ``json=``, ``content=``, ``headers=``, ``params=``."""
+        return self.send(method, [path], timeout, **content).answers()[0]
+
+    def get(self, path: str, timeout: float = TIMEOUT, **content: Any) -> Answer:
+        return self.request("GET", path, timeout, **content)
+
+    def post(self, path: str, timeout: float = TIMEOUT, **content: Any) -> Answer:
+        return self.request("POST", path, timeout, **content)
+
+    def send(self, method: str, paths: Sequence[str], timeout: float = TIMEOUT, **content: Any) -> Calls:
+        """Send one request for each path, all at once, and return them under way."""
+        return self.client.send(method, paths, timeout, **content)
+
+    def load(
+        self,
+        path: str,
+        *,
+        right: Callable[[Answer, dict[str, Any]], bool] | None = None,
+        seconds: float = 2.0,
+        **workload: Any,
+    ) -> Load:
+        """Put load on a path and return what it showed; ``workload`` is `underload.load`'s.
+
+        With ``right``, answers are also looked at while the load runs: requests drawn like those of the load,
+        from which the service cannot tell them, each of which must be right.
+
+        Raises:
+            Failed: an answer was wrong.
+        """
+        parameters = {name: values for name, values in workload.items() if name not in _WORKLOAD}
+        outcome: list[Any] = []
+        work = outcome, self.url + path, seconds, workload
+        runner = threading.Thread(target=_run, args=work, daemon=True)
+        runner.start()
+        probes = list(self._probe(path, parameters, runner)) if right else []
+        runner.join()
+        if isinstance(outcome[0], BaseException):
+            raise outcome[0]
+        if right:
+            every(
+                probes,
+                lambda probe: right(*probe),
+                f"{path}: the right answer to each request under load",
+                lambda probe: f"{probe[0].asked}: {probe[0].describe()}",
+            )
+        return Load(outcome[0], path)
+
+    def _probe(
+        self, path: str, parameters: dict[str, Any], runner: threading.Thread
+    ) -> Iterator[tuple[Answer, dict[str, Any]]]:
+        sent = 0
+        while runner.is_alive() or sent < LEAST_PROBES:
+            drawn = {name: random.choice(values) for name, values in parameters.items()}
+            yield self.get(path.format(**drawn)), drawn
+            sent += 1
+            runner.join(random.uniform(0.5, 1.5) * PROBE_EVERY)
+
+    @contextmanager
+    def watch_cpu(self) -> Iterator[Usage]:
+        """Measure the CPU that the service's processes use meanwhile."""
+        with self.processes.watch_cpu() as usage:
+            yield usage
+
+    def settle(self, path: str, seconds: float = 20.0) -> None:
+        """Wait until the service answers again, such as after a load that it could not carry.
+
+        Raises:
+            Failed: it did not within so many seconds.
+        """
+        deadline = time.monotonic() + seconds
+        while not (answer := self.get(path, timeout=seconds)).code:
+            if time.monotonic() > deadline:
+                raise Failed(f"{path} answers again within {seconds:g} s after the load", answer.describe())
+            time.sleep(PROBE_EVERY)
+
+
+_WORKLOAD = {"users", "rate", "timeout", "seed", "method", "json", "body", "headers"}
+
+
+def _run(outcome: list[Any], url: str, seconds: float, workload: dict[str, Any]) -> None:
+    try:
+        outcome.append(load(url, seconds=seconds, **workload))
+    except BaseException as error:  # raised again where it was asked for
+        outcome.append(error)

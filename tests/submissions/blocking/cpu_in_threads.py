@@ -1,0 +1,24 @@
+# from solution; loses: cores
+@asynccontextmanager
+async def lifespan(app):
+    connection = await asyncpg.connect(db)
+    state["delays"] = [delay for (delay,) in await connection.fetch(ARRIVALS)]
+    await connection.close()
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=archive, timeout=10, limits=limits) as client:
+        state["archive"] = client
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
+app.get("/health")(health)
+
+
+@app.get("/reports/{number}")
+async def report(number: int):
+    return (await state["archive"].get(f"/reports/{number}")).json()
+
+
+@app.get("/summary/{first}")
+def summary(first: int):
+    return {"first": first, "spread": statistics.pstdev(state["delays"][first : first + 40_000])}

@@ -1,0 +1,32 @@
+# from solution; loses: sustained
+import asyncio
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+
+@asynccontextmanager
+async def lifespan(app):
+    connection = await asyncpg.connect(db)
+    state["delays"] = [delay for (delay,) in await connection.fetch(ARRIVALS)]
+    await connection.close()
+    async with httpx.AsyncClient(base_url=archive, timeout=10) as client:
+        with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+            list(pool.map(statistics.pstdev, [[1, 2], [1, 2]]))
+            state.update(archive=client, pool=pool)
+            yield
+
+
+app = FastAPI(lifespan=lifespan)
+app.get("/health")(health)
+
+
+@app.get("/reports/{number}")
+async def report(number: int):
+    return (await state["archive"].get(f"/reports/{number}")).json()
+
+
+@app.get("/summary/{first}")
+async def summary(first: int):
+    delays = state["delays"][first : first + 40_000]
+    spread = await asyncio.get_running_loop().run_in_executor(state["pool"], statistics.pstdev, delays)
+    return {"first": first, "spread": spread}

@@ -1,0 +1,17 @@
+# from solution; loses: stall
+async def record(url, rate, seconds, connections):
+    schedule = iter([number / rate for number in range(round(rate * seconds))])
+    zero = time.perf_counter()
+
+    async def connection(client):
+        recording = []
+        for due in schedule:
+            await asyncio.sleep(max(0, zero + due - time.perf_counter()))
+            sent = time.perf_counter() - zero
+            status = (await client.get(url)).status_code
+            latency = time.perf_counter() - zero - sent
+            recording.append(Sample(started=sent, latency_ms=latency * 1000, status=status))
+        return recording
+
+    async with httpx.AsyncClient(timeout=10) as client:
+        return await asyncio.gather(*[connection(client) for _ in range(connections)])

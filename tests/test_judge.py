@@ -1,0 +1,276 @@
+"""The judge grants points for what it sees, and for nothing a kernel tells it."""
+
+import json
+import os
+import signal
+import socket
+import threading
+
+import pytest
+
+from underload import running
+from underload.errors import UnderloadError
+from underload.judge import check, line, observer
+from underload.judge.lab import Lab
+from underload.judge.observer import Desk, Observer, Terms
+from underload.judge.verdict import Verdict
+from underload.server import start
+
+CHECKS = '''
+import time
+from underload.judge.check import check
+from underload.judge.expect import Observed
+
+@check(points=3, look="lesson 99, “Here”", hint="Say ok.")
+def says_ok(service):
+    """The service says ok."""
+    service.get("/")["ok"].equals(True)
+
+@check(points=2, look="lesson 99", hint="Be small.")
+def small(service):
+    """The answer has at most 20 bytes."""
+    service.get("/").bytes.at_most(20)
+
+@check(points=1, look="lesson 99", hint="None.")
+def waits(service):
+    """It waits for ever."""
+    while True:
+        time.sleep(0.01)
+
+@check(points=1, look="lesson 99", hint="None.")
+def breaks(service):
+    """A check trips over an answer."""
+    service.get("/").value["none"]["of"]["this"]
+'''
+
+
+async def good(scope, receive, send):
+    await respond(send, b'{"ok": true}')
+
+
+async def bad(scope, receive, send):
+    await respond(send, b'{"ok": 1, "much": "too much to be small"}')
+
+
+async def respond(send, body):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x", b"y")]})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture(autouse=True)
+def mini(tmp_path, monkeypatch):
+    """A course of two labs with the same checks."""
+    for name in ("mini", "other"):
+        (tmp_path / f"{name}.py").write_text(CHECKS)
+    monkeypatch.setattr(check, "CHECKS", tmp_path)
+    yield
+    line.hang_up()
+    if server := running.named("lab"):
+        server.stop()
+
+
+@pytest.fixture
+def serving():
+    """Serve an app and return its URL."""
+    return lambda app: start(app, name="app").url
+
+
+def ask(judge, **request):
+    return judge.answer(json.dumps(request).encode())
+
+
+def opened(url, terms=None):
+    judge = Observer(terms or Terms())
+    assert "checks" in ask(judge, ask="open", lab="mini", url=url, database=None)
+    return judge
+
+
+def test_a_met_requirement_is_granted_its_points(serving):
+    verdict = ask(opened(serving(good)), ask="check", name="says_ok")["verdict"]
+    assert (verdict["passed"], verdict["points"], verdict["possible"]) == (True, 3, 3)
+
+
+def test_a_failure_says_what_was_asked_what_was_seen_and_where_to_look(serving):
+    judge = opened(serving(bad))
+    verdict = Verdict(**ask(judge, ask="check", name="says_ok")["verdict"])
+    assert (verdict.passed, verdict.points) == (False, 0)
+    assert verdict.message(hint=False).splitlines() == [
+        "✘ 0/3 The service says ok",
+        "  asked:    GET /: ok exactly True",
+        "  observed: 1",
+        "  look at:  lesson 99, “Here”",
+    ]
+    assert verdict.message(hint=True).endswith("  hint:     Say ok.")
+
+
+def test_what_was_measured_stands_in_parentheses(serving):
+    verdict = Verdict(**ask(opened(serving(good)), ask="check", name="small")["verdict"])
+    assert verdict.headline == "✔ 2/2 The answer has at most 20 bytes (measured 12 bytes)"
+
+
+def test_a_check_that_takes_too_long_fails_and_the_judge_goes_on(serving, monkeypatch):
+    monkeypatch.setattr(observer, "LONGEST_CHECK", 0.2)
+    judge = opened(serving(good))
+    assert "still waiting" in ask(judge, ask="check", name="waits")["verdict"]["observed"]
+    assert ask(judge, ask="check", name="says_ok")["verdict"]["passed"]
+
+
+def test_what_a_service_does_to_a_check_does_not_end_the_judge(serving):
+    judge = opened(serving(good))
+    verdict = ask(judge, ask="check", name="breaks")["verdict"]
+    assert not verdict["passed"] and "KeyError" in verdict["observed"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"no json",
+        b"null",
+        b"[1, 2]",
+        b"[" * 50_000,
+        b"{}",
+        b'{"ask": "points", "points": 10}',
+        b'{"ask": ["check"]}',
+        b'{"ask": "check"}',
+        b'{"ask": "check", "name": {"a": 1}}',
+        b'{"ask": "check", "name": "says_ok", "points": 3}',
+        b'{"ask": "check", "name": "observe"}',
+        b'{"ask": "open", "lab": "../mini", "url": "http://127.0.0.1:1", "database": null}',
+        b'{"ask": "open", "lab": 7, "url": "http://127.0.0.1:1", "database": null}',
+        b'{"ask": "open", "lab": "mini", "url": "http://192.0.2.1:80", "database": null}',
+        b'{"ask": "open", "lab": "mini", "url": "http://127.0.0.1:1@192.0.2.1:80", "database": null}',
+        b'{"ask": "open", "lab": "mini", "url": 5, "database": null}',
+        b'{"ask": "upstream", "lab": "mini", "name": "archive"}',
+        b"\xff\xfe",
+        b'{"ask": "check", "name": "\xed\xa0\x80"}',
+    ],
+)
+def test_whatever_is_said_to_it_earns_a_sentence_and_no_point(said, serving, tmp_path):
+    terms = Terms(record=tmp_path / "record.json")
+    judge = opened(serving(bad), terms)
+    assert list(judge.answer(said)) == ["error"]
+    assert json.loads(terms.record.read_text()) == {}
+
+
+def test_points_of_two_services_are_not_added_up(serving, tmp_path):
+    terms = Terms(record=tmp_path / "record.json")
+    judge = opened(serving(good), terms)
+    ask(judge, ask="check", name="says_ok")
+    assert json.loads(terms.record.read_text())["says_ok"]["points"] == 3
+    ask(judge, ask="open", lab="mini", url=serving(bad), database=None)
+    ask(judge, ask="check", name="small")
+    assert list(json.loads(terms.record.read_text())) == ["small"]
+
+
+def test_a_graded_run_is_of_one_lab(serving):
+    judge = opened(serving(good), Terms(lab="mini"))
+    refused = ask(judge, ask="open", lab="other", url=serving(good), database=None)
+    assert refused == {"error": "This is the lab 'mini', not 'other'. Give Lab its name."}
+
+
+def test_a_graded_run_may_not_try_its_luck(serving, tmp_path):
+    terms = Terms(record=tmp_path / "record.json", most_asked=2)
+    judge = opened(serving(bad), terms)
+    for _ in range(2):
+        assert not ask(judge, ask="check", name="says_ok")["verdict"]["passed"]
+    judge.scene.close()
+    assert "often enough" in ask(judge, ask="check", name="says_ok")["error"]
+    assert not json.loads(terms.record.read_text())["says_ok"]["passed"]
+
+
+def test_a_check_waits_for_its_turn(serving):
+    turns = []
+
+    class Turn:
+        def __enter__(self):
+            turns.append("begun")
+
+        def __exit__(self, *exc):
+            turns.append("ended")
+
+    ask(opened(serving(good), Terms(turn=Turn)), ask="check", name="says_ok")
+    assert turns == ["begun", "ended"]
+
+
+@pytest.fixture
+def desk():
+    """A desk in a thread, and what connects to it."""
+    desk, ours = Desk(Observer()), []
+    first, theirs = socket.socketpair()
+    desk.attend(theirs)
+    serving = threading.Thread(target=desk.serve)
+    serving.start()
+    ours.append(first)
+    first.settimeout(10)
+    yield first
+    for each in ours:
+        each.close()
+    serving.join(10)
+    assert not serving.is_alive()
+
+
+def test_a_wish_may_come_in_pieces_and_several_at_once(desk):
+    desk.sendall(b'{"ask": "no')
+    desk.sendall(b'thing"}\nhello\n')
+    answers = desk.makefile("rb")
+    assert b"did not understand" in answers.readline() + answers.readline()
+
+
+def test_an_endless_line_ends_the_connection(desk):
+    with pytest.raises(OSError, match=r"reset|[Bb]roken"):
+        while True:
+            desk.sendall(b"x" * 10_000)
+
+
+def test_a_lab_prints_verdicts_and_the_hint_on_the_second_failure(capsys):
+    line._lines[os.getpid()] = own = InProcess()
+    lab = Lab("mini", bad)
+    lab.check("says_ok")
+    assert "hint" not in capsys.readouterr().out
+    lab.check("says_ok")
+    assert "  hint:     Say ok." in capsys.readouterr().out
+    assert (lab.points, lab.possible, repr(lab)) == (0, 7, "<Lab 'mini': 0 of 7 points>")
+
+    lab = Lab("mini", good)
+    lab.check("says_ok")
+    assert capsys.readouterr().out == "✔ 3/3 The service says ok\n"
+    assert "3/3" in lab._repr_html_() and lab.points == 3
+    with pytest.raises(UnderloadError, match="no check 'nonsense'"):
+        lab.check("nonsense")
+    own.judge.close()
+
+
+class InProcess:
+    """A line to a judge in this process, which knows the miniature course."""
+
+    def __init__(self):
+        self.judge = Observer()
+
+    def ask(self, wish, **details):
+        return ask(self.judge, ask=wish, **details)
+
+    def close(self):
+        pass
+
+
+def test_a_judge_that_was_killed_is_followed_by_another(serving):
+    url = serving(good)
+    assert line.ask("open", lab="blocking", url=url, database=None)["checks"]
+    child = line._lines[os.getpid()]._child
+    os.killpg(child.process.pid, signal.SIGKILL)
+    with pytest.raises(UnderloadError, match="The judge ended without an answer"):
+        line.ask("check", name="health")
+    assert line.ask("open", lab="blocking", url=url, database=None)["checks"]
+
+
+def test_the_stop_button_ends_the_judge_with_its_check(serving):
+    """An answer that came late would be taken for the next one."""
+    url = serving(good)
+    line.ask("open", lab="blocking", url=url, database=None)
+    process = line._lines[os.getpid()]._child.process
+    threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        line.ask("check", name="sustained")
+    assert process.poll() is not None
+    assert line.ask("open", lab="blocking", url=url, database=None)["checks"]

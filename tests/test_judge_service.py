@@ -1,0 +1,228 @@
+"""What a check can see of a service, and do to it: requests, load, processes, and the services it calls."""
+
+import asyncio
+import gzip
+import json
+import signal
+import subprocess
+import sys
+
+import httpx
+import psutil
+import pytest
+from conftest import all_gone
+
+from underload.judge.expect import Failed
+from underload.judge.service import Service
+from underload.judge.upstream import Upstream
+from underload.server import start
+
+
+async def answering(scope, receive, send):
+    """Answer by path: what tests need of a service."""
+    if scope["type"] != "http":
+        return
+    path = scope["path"]
+    if path == "/never":
+        await asyncio.sleep(60)
+    if path == "/endless":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(20):
+            await send({"type": "http.response.body", "body": bytes(1_000_000), "more_body": True})
+    kind = b"text/plain"
+    if path == "/headers":
+        body = json.dumps(sorted(name.decode() for name, _ in scope["headers"])).encode()
+    elif path.startswith("/double/"):
+        body = json.dumps({"double": 2 * int(path.rpartition("/")[2])}).encode()
+    elif path == "/lies":
+        body = b"not json"
+    elif path == "/zipped":
+        body = gzip.compress(bytes(100_000))
+    else:
+        body = json.dumps({"path": path, "flag": True, "much": 5}).encode()
+    headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
+    if path == "/zipped":
+        headers.append((b"content-encoding", b"gzip"))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture
+def service():
+    service = Service(start(answering, name="app").url)
+    yield service
+    service.close()
+
+
+def test_an_answer_can_be_asked_about(service):
+    answer = service.get("/x")
+    answer.status.equals(200)
+    answer["path"].equals("/x")
+    answer.number("much").at_most(5)
+    answer.header("Content-Type").equals("text/plain")
+    answer.bytes.equals(len(answer.body))
+    answer.json.equals({"path": "/x", "flag": True, "much": 5})
+    assert 0 < answer.first_byte <= answer.took
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        lambda service: service.get("/lies")["path"],
+        lambda service: service.get("/x")["absent"],
+        lambda service: service.get("/x").number("flag"),
+        lambda service: service.get("/x").number("path"),
+        lambda service: service.get("/headers")["path"],
+        lambda service: service.get("/x").header("absent").equals("1"),
+        lambda service: service.get("/never", timeout=0.1)["path"],
+    ],
+)
+def test_what_is_not_there_fails_the_check_and_nothing_else(service, wish):
+    with pytest.raises(Failed):
+        wish(service)
+
+
+def test_no_answer_is_waited_for_or_read_without_end(service, monkeypatch):
+    monkeypatch.setattr("underload.judge.client.MOST_BYTES", 3_000_000)
+    assert service.get("/never", timeout=0.1).problem == "no answer within 0.1 s"
+    assert service.get("/endless").problem == "an answer of over 3,000,000 bytes"
+
+
+def test_nobody_there_is_an_answer_too():
+    service = Service("http://127.0.0.1:9")
+    assert service.get("/").problem and service.get("/").code == 0
+    with pytest.raises(Failed, match="nobody listens"):
+        service.processes.listening()
+    service.close()
+
+
+def test_bytes_are_those_on_the_wire(service):
+    service.get("/zipped").bytes.at_most(1_000)
+
+
+def test_a_service_cannot_tell_the_judge_from_the_load_by_its_headers(service):
+    assert service.get("/headers").value == ["host"]
+
+
+def test_many_requests_are_under_way_at_once():
+    slow = Upstream("slow", lambda path: path)
+    service = Service(slow.url)
+    with slow.held() as calls:
+        asked = service.send("GET", [f"/{n}" for n in range(120)])
+        calls.wait_for(120, seconds=10)
+        assert asked.open == 120
+    assert [answer.value for answer in asked] == [f"/{n}" for n in range(120)]
+    calls.peak.equals(120)
+    service.close()
+
+
+def test_a_load_is_observed(service):
+    run = service.load("/x", users=4, seconds=0.3)
+    run.errors.equals(0)
+    run.throughput.at_least(1)
+    run.p99.at_least(0.01)
+    run.answered.at_least(1)
+
+
+def test_answers_are_looked_at_while_the_load_runs(service):
+    def right(answer, drawn):
+        return answer["double"].value == 2 * drawn["n"]
+
+    service.load("/double/{n}", users=4, seconds=0.3, right=right, n=range(1_000_000))
+    with pytest.raises(Failed) as caught:
+        service.load("/x{n}", users=4, seconds=0.3, right=lambda *_: False, n=range(10))
+    assert "right answer to each request" in caught.value.expected
+
+
+def test_a_service_that_answers_again_has_settled(service):
+    service.settle("/x")
+    with pytest.raises(Failed, match="answers again"):
+        Service("http://127.0.0.1:9").settle("/x", seconds=0.2)
+
+
+SERVICE = """
+import multiprocessing, os, sys, time
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    if scope["path"] == "/burn":
+        end = time.process_time() + 0.5
+        while time.process_time() < end:
+            pass
+    if scope["path"] == "/grow":
+        app.held = bytearray(os.urandom(1) * 100_000_000)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+"""
+
+
+@pytest.fixture
+def instances(folder):
+    """A service of two uvicorn workers."""
+    (folder / "instances.py").write_text(SERVICE)
+    server = start("instances:app", name="app", processes=2)
+    service = Service(server.url)
+    yield service
+    service.close()
+    server.stop()
+
+
+def test_processes_behind_a_port_are_found_and_used_cpu_is_theirs(instances):
+    assert int(instances.get("/").body) in {each.pid for each in instances.processes.all()}
+    with instances.watch_cpu() as used:
+        instances.get("/burn")
+    used.cores.at_least(0.2)
+    assert psutil.Process() not in instances.processes.all()
+
+
+def test_memory_that_a_service_takes_is_seen(instances):
+    before = instances.processes.memory
+    instances.get("/grow")
+    instances.processes.memory.at_least(before.value + 50)
+
+
+def test_an_instance_can_be_killed(instances):
+    killed = instances.processes.kill(instance=1)
+    assert all_gone([killed])
+    with pytest.raises(Failed, match="99 instances"):
+        instances.processes.kill(instance=98)
+
+
+def test_a_kernel_is_never_killed(service):
+    """In this test the service runs in the judge's own process, as it does in a learner's kernel."""
+    with pytest.raises(Failed, match="processes of its own"):
+        service.processes.send_signal(signal.SIGTERM)
+
+
+def test_an_upstream_counts_calls_and_connections():
+    upstream = Upstream("archive", lambda path: {"path": path} if path != "/none" else None)
+    with upstream.watch() as calls, httpx.Client(base_url=upstream.url) as one:
+        assert one.get("/a").json() == {"path": "/a"}
+        assert one.get("/none").status_code == 404
+        httpx.get(upstream.url + "/b")
+    calls.total.equals(3)
+    calls.connections.equals(2)
+    calls.peak.equals(1)
+
+
+def test_an_upstream_misbehaves_on_command_and_afterwards_no_more():
+    upstream = Upstream("archive", lambda path: path)
+    with upstream.set(failing=lambda call: 503 if call % 2 else 0, delay=lambda call: 0.01 * call):
+        assert [httpx.get(upstream.url).status_code for _ in range(4)] == [200, 503, 200, 503]
+    with upstream.set(failing=500) as calls:
+        assert httpx.get(upstream.url).status_code == 500
+    calls.total.equals(1)
+    assert httpx.get(upstream.url).status_code == 200
+
+
+def test_calls_whose_caller_left_do_not_hold_up_the_others():
+    upstream = Upstream("archive", lambda path: path)
+    with upstream.held() as calls:
+        impatient = subprocess.Popen(
+            [sys.executable, "-c", f"import httpx; httpx.get({upstream.url!r}, timeout=60)"],
+            stderr=subprocess.DEVNULL,
+        )
+        calls.wait_for(1, seconds=20)
+        impatient.kill()
+        impatient.wait()
+    assert httpx.get(upstream.url).json() == "/"
