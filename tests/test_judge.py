@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from underload import running
+from underload import line, running
 from underload.errors import UnderloadError
-from underload.judge import check, line, observer
+from underload.judge import check, observer
 from underload.judge.lab import Lab
 from underload.judge.observer import Desk, Observer, Terms
 from underload.judge.verdict import Verdict

@@ -2,6 +2,8 @@
 
 import json as json_module
 import sys
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +21,13 @@ app = typer.Typer(
 services_app = typer.Typer(no_args_is_help=True, help="PostgreSQL, Valkey and Caddy of this course.")
 app.add_typer(services_app, name="services")
 console = Console()
+
+
+class Isolate(StrEnum):
+    """Whether notebooks must run in sandboxes."""
+
+    auto = "auto"
+    required = "required"
 
 
 @app.command()
@@ -100,6 +109,37 @@ def bench(
         console.print(sentence)
     if not all(met):
         raise typer.Exit(1)
+
+
+@app.command()
+def release(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a lab differs.")] = False,
+) -> None:
+    """Make the labs from their solutions. A lab that someone has worked on is left alone."""
+    from underload.grading.release import release as publish
+
+    said = publish(check)
+    for sentence in said:
+        print(sentence)
+    if check and said:
+        raise typer.Exit(1)
+
+
+@app.command()
+def grade(
+    submissions: Annotated[Path, typer.Argument(help="A folder of student/NN-name.ipynb, or one notebook.")],
+    out: Annotated[Path, typer.Option(help="The folder of the report.")],
+    jobs: Annotated[int, typer.Option(min=1, help="How many notebooks to run side by side.")] = 1,
+    shard: Annotated[str, typer.Option(help="Which part of how many, such as 2/5.")] = "1/1",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")] = False,
+    isolate: Annotated[
+        Isolate, typer.Option(help="Sandboxes: if possible, or not at all without them.")
+    ] = Isolate.auto,
+) -> None:
+    """Grade labs by what their services do, and write gradebook.csv, junit.xml and a page for each."""
+    from underload.grading.session import Session
+
+    Session(submissions, out, jobs, shard, resume, isolate == Isolate.required).run()
 
 
 @services_app.command("status")

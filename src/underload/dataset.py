@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from underload import services
+from underload import line, services
 from underload.errors import UnderloadError
 from underload.services.waiting import finish
 
@@ -37,28 +37,73 @@ ROLE = "underload"
 COPY = re.compile(r"flights_(?P<host>[0-9a-f]{8})_(?P<pid>\d+)_(?P<started>\d+)")
 
 
+_latest: dict[int, str] = {}  # by pid, since what a fork inherits is not its own
+
+
 def flights() -> str:
     """Return the DSN of this process's own copy of the flights, which it may wreck.
 
     Calling again drops the copy and makes a fresh one. The first call on a server loads the data, in seconds;
-    later calls copy it, in a moment. Copies whose process has ended are removed. Raises UnderloadError.
+    later calls copy it, in a moment. Copies whose process has ended are removed. A graded run is given
+    one by the judge. Raises UnderloadError.
     """
+    dsn = line.ask("flights")["url"] if line.is_graded() else copied(_copy_name(os.getpid()))
+    _latest[os.getpid()] = dsn
+    return dsn
+
+
+def latest() -> str | None:
+    """Return the DSN of the copy that this process made last, or None if it has made none."""
+    return _latest.get(os.getpid())
+
+
+def copied(name: str) -> str:
+    """Return the DSN of a fresh copy of the flights with this name. What had the name is dropped."""
     maintenance = services.postgres()
-    name = _copy_name(os.getpid())
     with _explained():
         return finish(_make_copy(maintenance, name), LIMIT_SECONDS)
 
 
+def truth() -> str:
+    """Return the DSN of a copy that no service can reach, to know right answers by. It is made once."""
+    maintenance = services.postgres()
+    with _explained():
+        return finish(_make_truth(maintenance), LIMIT_SECONDS)
+
+
+def sibling(dsn: str, database: str) -> str:
+    """Return the DSN of another database of the same server."""
+    url = urlsplit(dsn)
+    return f"{url.scheme}://{url.netloc}/{database}" + (f"?{url.query}" if url.query else "")
+
+
 async def _make_copy(maintenance: str, name: str) -> str:
-    async with _connected(maintenance) as connection:
-        await connection.execute(LOCK_TIMEOUT)
-        await connection.execute(LOCK)  # until we disconnect, however that comes about
+    async with _alone(maintenance) as connection:
         server, owner = await _owner(connection, maintenance)
         template = await _template(connection, server, owner)
         await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         await _drop_orphans(connection)
         await connection.execute(f'CREATE DATABASE {name} TEMPLATE {template} OWNER "{owner}"')
-    return _sibling(server, name)
+    return sibling(server, name)
+
+
+async def _make_truth(maintenance: str) -> str:
+    async with _alone(maintenance) as connection:
+        template = await _template(connection, *await _owner(connection, maintenance))
+        name = template.replace("flights", "truth")
+        if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
+            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        await connection.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+    return sibling(maintenance, name)
+
+
+@asynccontextmanager
+async def _alone(maintenance: str) -> AsyncIterator["Connection"]:
+    """Connect, and be the only one who makes databases here until we disconnect, however that comes about."""
+    async with _connected(maintenance) as connection:
+        await connection.execute(LOCK_TIMEOUT)
+        await connection.execute(LOCK)
+        yield connection
 
 
 async def _owner(connection: "Connection", maintenance: str) -> tuple[str, str]:
@@ -89,7 +134,7 @@ async def _template(connection: "Connection", server: str, owner: str) -> str:
     # Under the lock nobody else is loading, so this is what a killed kernel left.
     await connection.execute(f"DROP DATABASE IF EXISTS {draft} WITH (FORCE)")
     await connection.execute(f'CREATE DATABASE {draft} TEMPLATE template0 OWNER "{owner}"')
-    async with _connected(_sibling(server, draft)) as loading:
+    async with _connected(sibling(server, draft)) as loading:
         await _load(loading)
     await connection.execute(f"ALTER DATABASE {draft} IS_TEMPLATE true ALLOW_CONNECTIONS false")
     await connection.execute(f"ALTER DATABASE {draft} RENAME TO {name}")  # the last step: now it is whole
@@ -161,12 +206,6 @@ def _host() -> str:
 def _fingerprint(owner: str) -> str:
     parts = [(DATA / file).read_bytes() for file in ("SHA256SUMS", "schema.sql", "keys.sql")]
     return hashlib.sha256(b"".join([*parts, owner.encode()])).hexdigest()[:12]
-
-
-def _sibling(dsn: str, database: str) -> str:
-    """Return the DSN of another database of the same server."""
-    url = urlsplit(dsn)
-    return f"{url.scheme}://{url.netloc}/{database}" + (f"?{url.query}" if url.query else "")
 
 
 @asynccontextmanager

@@ -128,6 +128,7 @@ def _take() -> Generator:
 
 
 @atexit.register
-def _stop_idle() -> None:
+def stop_idle() -> None:
+    """End the generators that are ready for a next run."""
     while _idle:
         _idle.pop().stop()

@@ -15,6 +15,7 @@ import httpx
 from underload.judge.expect import Failed, Observed, shortened
 
 TIMEOUT = 10.0  # seconds for a whole answer
+KEPT = 1.0  # seconds that an idle connection is used again, well before uvicorn closes it
 MOST_BYTES = 64_000_000  # of one body
 
 T = TypeVar("T")
@@ -116,7 +117,9 @@ class Client:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="judge's client").start()
         # A proxy from the environment would be asked for loopback addresses too.
-        self._client = httpx.AsyncClient(limits=httpx.Limits(max_connections=None), trust_env=False)
+        self._client = httpx.AsyncClient(
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=KEPT), trust_env=False
+        )
 
     def close(self) -> None:
         self._submit(self._client.aclose()).result(TIMEOUT)

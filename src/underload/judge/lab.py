@@ -5,8 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from underload import dataset
-from underload.judge import line
+from underload import dataset, line
 from underload.judge.verdict import Verdict
 from underload.server import start
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from underload import generator
 from underload.errors import UnderloadError
+from underload.judge import accounts
 from underload.judge.check import Check, Requirements, load_requirements
 from underload.judge.expect import Failed, listed, noting, shortened
 from underload.judge.scene import Scene
@@ -22,17 +23,16 @@ from underload.judge.verdict import Verdict
 
 LONGEST_CHECK = 60.0  # seconds
 LONGEST_LINE = 64_000  # bytes
-MOST_ASKED = 3  # times that a graded run may ask for one check
 SERVED_AT = re.compile(r"http://127\.0\.0\.1:(\d{1,5})")
 
 
 @dataclass
 class Terms:
-    """On what terms a judge observes. Alone it trusts the kernel, since there is nobody to deceive.
+    """On what terms a judge observes. A learner alone is trusted, since there is nobody to deceive.
 
     Attributes:
         lab: the only lab to be judged, or "" for any.
-        record: where verdicts are kept, or None.
+        record: where verdicts are kept when a submission is graded, or None.
         turn: held during a check, so that checks on one machine do not disturb each other.
         most_asked: how often one check may be asked for.
     """
@@ -51,6 +51,7 @@ class Observer:
     scene: Scene | None = None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
+    database: str | None = None
     labs: dict[str, Requirements] = field(default_factory=dict)
 
     def answer(self, line: bytes) -> dict[str, Any]:
@@ -72,10 +73,19 @@ class Observer:
         return {"url": upstreams[name].url}
 
     def _flights(self) -> dict[str, Any]:
-        return {"url": Scene.prepare_flights()}
+        self._check_graded()
+        self.database = accounts.open_database()
+        if self.scene:
+            self.scene.move(self.database)
+        return {"url": self.database}
 
     def _valkey(self) -> dict[str, Any]:
-        return {"url": Scene.prepare_valkey()}
+        self._check_graded()
+        return {"url": accounts.open_cache()}
+
+    def _check_graded(self) -> None:
+        if not self.terms.record:
+            raise UnderloadError("Servers are handed out only to graded runs. Call flights() or valkey().")
 
     def _open(self, lab: str, url: str, database: str | None) -> dict[str, Any]:
         if not isinstance(url, str) or not SERVED_AT.fullmatch(url):
@@ -85,7 +95,7 @@ class Observer:
         # Another service begins anew: points of one are not added to those of another.
         self.verdicts, self.asked = {}, {}
         self._keep()
-        self.scene = Scene(requirements, url, None if self.terms.record else database)
+        self.scene = Scene(requirements, url, self.database if self.terms.record else database)
         return {
             "checks": [
                 {"name": each.name, "requirement": each.requirement, "points": each.points}
@@ -196,16 +206,20 @@ class Desk:
         """Attend to every connection that is made to a socket."""
         self._selector.register(listener, selectors.EVENT_READ)
 
-    def serve(self) -> None:
-        """Answer, one wish at a time, until nobody can ask any more."""
+    def serve(self, until: socket.socket | None = None) -> None:
+        """Answer, one wish at a time, until nobody can ask any more, or the other end of ``until`` closes."""
+        if until:
+            self._selector.register(until, selectors.EVENT_READ)
         while self._selector.get_map():
             for key, _ in self._selector.select():
+                if key.fileobj is until:
+                    return self.observer.close()
                 if key.data is None:
                     self.attend(key.fileobj.accept()[0])
                 elif not self._heard(key.fileobj, key.data):
                     self._selector.unregister(key.fileobj)
                     key.fileobj.close()
-        self.observer.close()
+        return self.observer.close()
 
     def _heard(self, connection: socket.socket, buffer: bytearray) -> bool:
         """Read what came and answer each whole line; return whether to go on."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 from underload.judge.expect import Failed, Observed
@@ -17,13 +18,25 @@ KERNEL = "ipykernel_launcher"
 
 @dataclass
 class Usage:
-    """CPU that the processes of a service used while it was watched, in cores."""
+    """What the processes of a service did while they were watched.
 
-    busy: float = float("nan")
+    Attributes:
+        cpu: cores they used.
+        working: interpreters at work, on average: each process for the share of the time in which one of its
+            threads had a core or, where the system tells, waited for one. Other programs do not change it,
+            and threads that take turns at one interpreter do not add up.
+    """
+
+    cpu: float = float("nan")
+    working: float = float("nan")
 
     @property
     def cores(self) -> Observed:
-        return Observed(self.busy, "CPU used by the service", "cores")
+        return Observed(self.cpu, "CPU used by the service", "cores")
+
+    @property
+    def interpreters(self) -> Observed:
+        return Observed(self.working, "interpreters at work")
 
 
 class Processes:
@@ -73,11 +86,14 @@ class Processes:
     def watch_cpu(self) -> Iterator[Usage]:
         """Measure the CPU used meanwhile."""
         usage = Usage()
-        before, began = {process: _cpu(process) for process in self.all()}, time.perf_counter()
+        before, began = {process: _times(process) for process in self.all()}, time.perf_counter()
         yield usage
         elapsed = time.perf_counter() - began
-        after = {process: _cpu(process) for process in self.all()}
-        usage.busy = sum(seconds - before.get(process, 0.0) for process, seconds in after.items()) / elapsed
+        after = {process: _times(process) for process in self.all()}
+        idle = (0.0, 0.0)
+        used = [np.subtract(times, before.get(process, idle)) / elapsed for process, times in after.items()]
+        usage.cpu = float(sum(cpu for cpu, _ in used))
+        usage.working = float(sum(min(1.0, wanted) for _, wanted in used))
 
     def send_signal(self, number: signal.Signals, instance: int = 0) -> psutil.Process:
         """Signal one of those that listen, by age, and return it. A notebook's kernel is spared.
@@ -116,13 +132,22 @@ def _network(pid: int) -> str:
     return str(namespace.readlink()) if Path("/proc/self/ns").exists() else ""
 
 
-def _cpu(process: psutil.Process) -> float:
-    """Seconds of CPU of a process and of those of its children that have ended."""
+def _times(process: psutil.Process) -> tuple[float, float]:
+    """Seconds of CPU of a process, and seconds in which its threads had a core or waited for one."""
     try:
-        times = process.cpu_times()
+        cpu = sum(process.cpu_times()[:2])
     except psutil.NoSuchProcess:
+        return 0.0, 0.0
+    wanted = [_wanted(thread) for thread in Path(f"/proc/{process.pid}/task").glob("*/schedstat")]
+    return cpu, sum(wanted) if wanted else cpu
+
+
+def _wanted(thread: Path) -> float:
+    try:
+        ran, waited, _ = thread.read_text().split()
+    except OSError:  # it has ended
         return 0.0
-    return times.user + times.system + times.children_user + times.children_system
+    return (int(ran) + int(waited)) / 1e9
 
 
 def _memory(process: psutil.Process) -> int:

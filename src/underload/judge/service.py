@@ -121,7 +121,7 @@ class Service:
 
     @contextmanager
     def watch_cpu(self) -> Iterator[Usage]:
-        """Measure the CPU that the service's processes use meanwhile."""
+        """Measure what the service's processes do with the cores meanwhile."""
         with self.processes.watch_cpu() as usage:
             yield usage
 

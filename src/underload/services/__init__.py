@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from underload import line
+from underload.errors import UnderloadError
 from underload.services import embedded, external, state
 from underload.services.cache import Valkey
 from underload.services.database import Postgres
@@ -31,14 +33,21 @@ def postgres() -> str:
 
     If DATABASE_URL is set, that server is used and nothing is started. Raises UnderloadError.
     """
+    if line.is_graded():
+        raise UnderloadError(
+            "A graded run has no server of its own. Call flights(), which gives it a database."
+        )
     return _address(POSTGRES)
 
 
 def valkey() -> str:
     """Return the URL of Valkey, starting the embedded server if need be.
 
-    If REDIS_URL is set, that server is used and nothing is started. Raises UnderloadError.
+    If REDIS_URL is set, that server is used and nothing is started. A graded run is given one by the judge.
+    Raises UnderloadError.
     """
+    if line.is_graded():
+        return line.ask("valkey")["url"]
     return _address(VALKEY)
 
 

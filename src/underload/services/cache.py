@@ -35,10 +35,15 @@ class Valkey(Service):
             f"requirepass {record.password}\n"
             'save ""\n'
             "appendonly no\n"
-            "set-proc-title no\n",  # its command line is how we know it
+            "set-proc-title no\n"  # its command line is how we know it
+            + (self.additions().read_text() if self.additions().exists() else ""),
         )
         state.give_to_account(configuration)
         return [str(configuration)]
+
+    def additions(self) -> Path:
+        """Return the file, if any, of further lines for its configuration, such as users."""
+        return self.directory() / "additions.conf"
 
     def url(self, record: Record) -> str:
         return f"redis://:{record.password}@127.0.0.1:{record.port}/0"

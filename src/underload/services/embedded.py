@@ -6,8 +6,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,17 +62,41 @@ def stop(service: Service) -> bool:
         return _end(service)
 
 
+@contextmanager
+def down(service: Service) -> Iterator[None]:
+    """Kill our server, and bring it up on the same port at the end. Meanwhile nobody else can start it.
+
+    Raises UnderloadError, at the start if it does not run, at the end if it does not come up.
+    """
+    with state.locked(service.name):
+        record = state.read_record(service.name)
+        if not record or not process(service):
+            raise UnderloadError(f"{service.title} does not run: start it, and try again.")
+        _kill(service)
+        try:
+            # A client that keeps trying could otherwise be given this very port to connect from.
+            with state.held(record.port):
+                yield
+        finally:
+            if _start(service, record) != record:
+                raise UnderloadError(f"{service.title} lost its port {record.port}: run the notebook anew.")
+
+
 def _end(service: Service) -> bool:
     main = process(service)
     if main:
         _signal(main, service.farewell)
         _until(lambda: not _all(service), STOP_SECONDS)
+    _kill(service)
+    return main is not None
+
+
+def _kill(service: Service) -> None:
     left = _all(service)
     for each in left:
         _signal(each, signal.SIGKILL)
     if left and not _until(lambda: not _all(service), STOP_SECONDS):
         raise UnderloadError(f"{service.title} cannot even be killed: restart the machine.")
-    return main is not None
 
 
 def _all(service: Service) -> list[psutil.Process]:

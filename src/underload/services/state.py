@@ -8,7 +8,7 @@ import secrets
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -128,6 +128,16 @@ def is_free(port: int) -> bool:
         except (OSError, OverflowError):
             return False
         return True
+
+
+@contextmanager
+def held(port: int) -> Iterator[None]:
+    """Keep a loopback port from being given to anybody. Who connects to it is refused."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # somebody was faster
+            holder.bind(("127.0.0.1", port))
+        yield
 
 
 @contextmanager

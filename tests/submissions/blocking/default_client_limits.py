@@ -17,7 +17,11 @@ async def lifespan(app):
 
 
 app = FastAPI(lifespan=lifespan)
-app.get("/health")(health)
+
+
+@app.get("/health")
+async def health():
+    return {"ok": True}
 
 
 @app.get("/reports/{number}")
@@ -27,6 +31,6 @@ async def report(number: int):
 
 @app.get("/summary/{first}")
 async def summary(first: int):
-    delays = state["delays"][first : first + 40_000]
+    delays = state["delays"][first : first + 120_000]
     spread = await asyncio.get_running_loop().run_in_executor(state["pool"], statistics.pstdev, delays)
     return {"first": first, "spread": spread}

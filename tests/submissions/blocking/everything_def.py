@@ -14,4 +14,4 @@ def report(number: int):
 
 @app.get("/summary/{first}")
 def summary(first: int):
-    return {"first": first, "spread": statistics.pstdev(state["delays"][first : first + 40_000])}
+    return {"first": first, "spread": statistics.pstdev(state["delays"][first : first + 120_000])}

@@ -1,0 +1,148 @@
+"""A cohort's submissions, graded: found, read, grafted, run, and each reported as soon as it is done."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from pydantic import TypeAdapter, ValidationError
+
+from underload.grading import report
+from underload.grading.crew import Crew, crew
+from underload.grading.graft import graft
+from underload.grading.intake import Rejected
+from underload.grading.notebook import judged_as, lab_stems
+from underload.grading.record import CheckRecord, Record, Status, rejected
+from underload.grading.release import CHECKOUT, lab_from
+from underload.grading.submission import Submission, find, read
+from underload.judge.check import Check, load_checks
+from underload.judge.verdict import Verdict
+
+SOLUTIONS = CHECKOUT / "solutions"
+FAILED = "The grader itself failed on this notebook: "
+_VERDICTS = TypeAdapter(dict[str, Verdict])
+_STATUS: dict[str, Status] = {"finished": "graded", "timeout": "timeout", "crashed": "crashed"}
+
+
+@dataclass(frozen=True)
+class Order:
+    """A submission on its way through a worker."""
+
+    submission: Submission
+    digest: str
+    restored: list[str]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """What is to be graded and where the report goes.
+
+    Attributes:
+        submissions: the folder, or the one notebook.
+        out: the folder of the report.
+        jobs: how many notebooks to run side by side.
+        shard: which part of how many, from (1, 1).
+        isolated: whether notebooks run in sandboxes.
+    """
+
+    submissions: Path
+    out: Path
+    jobs: int = 1
+    shard: tuple[int, int] = (1, 1)
+    isolated: bool = True
+
+    def found(self) -> list[Submission]:
+        """Return the submissions of this shard, in order. Raises UnderloadError if there are none at all."""
+        part, parts = self.shard
+        return find(self.submissions, SOLUTIONS)[part - 1 :: parts]
+
+    def grade(self, todo: list[Submission], show: Callable[[Record], None]) -> list[Record]:
+        """Grade submissions, write each one's report, and pass each record to ``show``.
+
+        Returns:
+            The records on which the grader itself failed. They are graded again by a resumed run.
+        """
+        failures = []
+        for record in self._records(todo):
+            report.write(self.out, record)
+            show(record)
+            if record.reason.startswith(FAILED):
+                failures.append(record)
+        return failures
+
+    def _records(self, todo: list[Submission]) -> Iterator[Record]:
+        with tempfile.TemporaryDirectory(prefix="underload-") as folder:
+            waiting = list(reversed(todo))
+            with crew(min(self.jobs, len(todo)), self.isolated) as workers:
+                while waiting or workers.busy:
+                    if waiting and workers.free:
+                        yield from self._begin(waiting.pop(), workers, Path(folder))
+                    else:
+                        yield _record(*workers.answer())
+
+    def _begin(self, submission: Submission, workers: Crew, folder: Path) -> Iterator[Record]:
+        """Hand a submission to a worker, or return the record of one that cannot be run."""
+        try:
+            notebook, digest = read(submission, self.submissions)
+        except Rejected as refusal:
+            yield rejected(
+                submission.student, submission.lab, refusal.reason, asked(submission.lab), refusal.digest
+            )
+            return
+        grafted, restored = graft(notebook, lab_from(SOLUTIONS / f"{submission.lab}.ipynb"))
+        path = folder / f"{time.monotonic_ns()}.ipynb"
+        nbformat.write(grafted, path)
+        workers.begin(Order(submission, digest, restored), path, judged_as(submission.lab))
+
+
+def pending(found: list[Submission], submissions: Path, records: list[Record]) -> list[Submission]:
+    """Return what a resumed run has to grade: what has no record, or has changed since it was graded."""
+    known = {(record.student, record.lab): record.digest for record in records if record.digest}
+
+    def digest(submission: Submission) -> str:
+        try:
+            return read(submission, submissions)[1]
+        except Rejected as refusal:
+            return refusal.digest
+
+    return [each for each in found if known.get((each.student, each.lab), "none") != digest(each)]
+
+
+def asked(lab: str) -> list[Check]:
+    """Return the checks of a lab by its stem, none if there is no such lab."""
+    known = lab in lab_stems(SOLUTIONS)
+    return list(load_checks(judged_as(lab)).values()) if known else []
+
+
+def _record(order: Order, answer: dict[str, Any]) -> Record:
+    """Return what came of an order. Only verdicts that are sound, and of this lab, count."""
+    submission = order.submission
+    try:
+        verdicts = _VERDICTS.validate_python(answer.get("verdicts", {}))
+    except ValidationError:
+        answer = {"failed": "its verdicts made no sense."}
+        verdicts = {}
+    checks = asked(submission.lab)
+    outcomes = [
+        CheckRecord.judged(verdicts[check.name]) if check.name in verdicts else CheckRecord.unseen(check)
+        for check in checks
+    ]
+    status, reason = _STATUS.get(answer.get("ended", ""), "crashed"), answer.get("reason", "")
+    digest = order.digest
+    if "failed" in answer:
+        status, reason, digest = "crashed", FAILED + answer["failed"], ""
+    elif len(verdicts) == len(checks):  # how it ended after the last check is nobody's concern
+        status, reason = "graded", ""
+    return Record.of(
+        submission.student,
+        submission.lab,
+        status,
+        outcomes,
+        restored_cells=order.restored,
+        seconds=answer.get("seconds", 0.0),
+        reason=reason,
+        digest=digest,
+    )

@@ -1,0 +1,159 @@
+"""What is known of one graded submission, as plain data: the JSON file a submission each."""
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
+
+from underload.judge.check import Check
+from underload.judge.verdict import Verdict
+
+Status = Literal["graded", "rejected", "timeout", "crashed"]
+
+
+def _writable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+Text = Annotated[
+    str, AfterValidator(_writable)
+]  # halves of surrogate pairs, which no file holds, are escaped
+
+
+class CheckRecord(BaseModel):
+    """The outcome of one check.
+
+    Attributes:
+        name: of the check.
+        points: what was granted: all or nothing.
+        possible: what meeting the requirement is worth.
+        passed: whether it was met.
+        expected: what was asked.
+        observed: what was seen.
+        message: all that the learner reads of it, in several lines.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    name: Text = Field(min_length=1, max_length=100)
+    points: NonNegativeInt
+    possible: NonNegativeInt
+    passed: bool
+    expected: Text = Field(max_length=2_000)
+    observed: Text = Field(max_length=2_000)
+    message: Text = Field(max_length=10_000)
+
+    @model_validator(mode="after")
+    def _points_follow(self) -> "CheckRecord":
+        if self.points != (self.possible if self.passed else 0):
+            raise ValueError("points are all or nothing")
+        return self
+
+    @classmethod
+    def judged(cls, verdict: Verdict, hint: bool = True) -> "CheckRecord":
+        """Return what the judge saw; ``hint`` adds the hint to a failure."""
+        return cls(
+            name=verdict.name,
+            points=verdict.points,
+            possible=verdict.possible,
+            passed=verdict.passed,
+            expected=verdict.expected,
+            observed=verdict.observed,
+            message=verdict.message(hint),
+        )
+
+    @classmethod
+    def unseen(cls, check: Check, why: str = "the notebook never came to this check") -> "CheckRecord":
+        """Return that the judge saw nothing, which earns nothing."""
+        verdict = Verdict(
+            name=check.name,
+            requirement=check.requirement,
+            points=0,
+            possible=check.points,
+            passed=False,
+            expected=check.requirement,
+            observed=f"nothing, since {why}",
+            look=check.look,
+            hint=check.hint,
+        )
+        return cls.judged(verdict, hint=False)
+
+
+class Record(BaseModel):
+    """One submission and what it earned.
+
+    Attributes:
+        student: whose it is.
+        lab: the lab, such as ``01-blocking``; what the notebook is called if it is for none.
+        status: ``graded``, or why not.
+        points: the sum of its checks.
+        possible: the most it could have earned; 0 if it is for no lab.
+        checks: in the order of the lab.
+        restored_cells: what was put right in the notebook, a phrase each.
+        seconds: how long grading took.
+        reason: why it was not simply graded, a sentence; nothing if it was.
+        digest: SHA-256 of the file handed in, so that a change is noticed; nothing if it was not read.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    student: Text
+    lab: Text
+    status: Status
+    points: NonNegativeInt
+    possible: NonNegativeInt
+    checks: list[CheckRecord]
+    restored_cells: list[Text]
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    reason: Text = ""
+    digest: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "Record":
+        if len({check.name for check in self.checks}) < len(self.checks):
+            raise ValueError("a check stands there twice")
+        if self.points != sum(check.points for check in self.checks):
+            raise ValueError("the points are the sum of the checks'")
+        if self.possible != sum(check.possible for check in self.checks):
+            raise ValueError("the possible points are the sum of the checks'")
+        if (self.status == "graded") == bool(self.reason):
+            raise ValueError("what was not simply graded has a reason, and nothing else has")
+        if self.status == "rejected" and self.points:
+            raise ValueError("what was rejected earns nothing")
+        return self
+
+    @classmethod
+    def of(
+        cls,
+        student: str,
+        lab: str,
+        status: Status,
+        checks: Iterable[CheckRecord],
+        *,
+        restored_cells: Iterable[str] = (),
+        seconds: float = 0.0,
+        reason: str = "",
+        digest: str = "",
+    ) -> "Record":
+        """Return the record of a submission, with the points of its checks added up."""
+        checks = list(checks)
+        return cls(
+            student=student,
+            lab=lab,
+            status=status,
+            points=sum(check.points for check in checks),
+            possible=sum(check.possible for check in checks),
+            checks=checks,
+            restored_cells=list(restored_cells),
+            seconds=round(seconds, 3),
+            reason=reason,
+            digest=digest,
+        )
+
+
+def rejected(
+    student: str, lab: str, reason: str, asked: Iterable[Check] = (), digest: str = "", seconds: float = 0.0
+) -> Record:
+    """Return the record of a submission that was not run; ``asked`` are its lab's checks, if it has a lab."""
+    checks = [CheckRecord.unseen(check, "the notebook was not run") for check in asked]
+    return Record.of(student, lab, "rejected", checks, seconds=seconds, reason=reason, digest=digest)

@@ -1,0 +1,294 @@
+"""Records and reports: what adds up, what comes back, and that hostile text stays text everywhere."""
+
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+from pydantic import ValidationError
+
+from underload.grading import report
+from underload.grading.page import page
+from underload.grading.record import CheckRecord, Record, rejected
+from underload.judge.check import Check
+from underload.judge.verdict import Verdict
+
+HOSTILE = (
+    "</pre><script>alert(1)</script> | `x` [a](http://b.c) \x00\x1b[31m\ufffe \u202eevil ]]> & \"q\" 'q'"
+)
+HEALTH = Check("health", "It answers while it works", 2, "round 1", "ask it", lambda service: None)
+
+
+def verdict(name="budget", passed=True, observed="10 sessions", points=3):
+    return Verdict(
+        name=name,
+        requirement=f"At most 10 sessions in {name}",
+        points=points if passed else 0,
+        possible=points,
+        passed=passed,
+        expected="at most 10 sessions",
+        observed=observed,
+        look="lesson 03, round 2",
+        hint="count them",
+    )
+
+
+def record(student="alice", lab="01-blocking", status="graded", observed="31 sessions", **more):
+    checks = [CheckRecord.judged(verdict()), CheckRecord.judged(verdict("peak", False, observed))]
+    reason = "" if status == "graded" else "It took too long."
+    return Record.of(student, lab, status, checks, seconds=12.3456, reason=reason, **more)
+
+
+def refuse(student="bob", lab="01-blocking", reason="The file is empty: save it again."):
+    return rejected(student, lab, reason, [HEALTH])
+
+
+def test_points_add_up():
+    graded = record()
+    assert (graded.points, graded.possible) == (3, 6)
+    assert graded.checks[1].message.splitlines() == [
+        "✘ 0/3 At most 10 sessions in peak",
+        "  asked:    at most 10 sessions",
+        "  observed: 31 sessions",
+        "  look at:  lesson 03, round 2",
+        "  hint:     count them",
+    ]
+
+
+def test_what_was_rejected_says_what_it_would_have_been_asked():
+    refused = refuse()
+    assert (refused.points, refused.possible, refused.status) == (0, 2, "rejected")
+    assert refused.checks[0].observed == "nothing, since the notebook was not run"
+    assert rejected("bob", "", "No lab: name it.").possible == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"points": 4},
+        {"points": -3},
+        {"possible": 7},
+        {"points": "3"},
+        {"points": 3.0},
+        {"status": "passed"},
+        {"seconds": -1.0},
+        {"seconds": float("inf")},
+        {"reason": "but"},
+        {"status": "timeout"},
+        {"status": "rejected", "reason": "why: because."},
+        {"digest": "abc"},
+        {"bonus": 1},
+        {"restored_cells": "a"},
+    ],
+)
+def test_a_record_that_does_not_hold_together_is_refused(change):
+    with pytest.raises(ValidationError):
+        Record.model_validate({**record().model_dump(), **change})
+
+
+@pytest.mark.parametrize(
+    "change", [{"points": 1}, {"passed": True}, {"possible": -1}, {"more": 1}, {"name": ""}]
+)
+def test_a_check_that_does_not_hold_together_is_refused(change):
+    data = record().model_dump()
+    data["checks"][1].update(change)
+    with pytest.raises(ValidationError):
+        Record.model_validate(data)
+
+
+def test_text_that_no_file_holds_is_escaped(tmp_path):
+    odd = record("\udcff", restored_cells=["\ud800"])
+    report.write(tmp_path, odd)
+    assert report.read_all(tmp_path) == ([odd], [])
+    assert odd.student == r"\udcff"
+
+
+def test_a_check_counts_once():
+    once = CheckRecord.judged(verdict())
+    with pytest.raises(ValidationError, match="twice"):
+        Record.of("alice", "01-blocking", "graded", [once, once])
+
+
+def test_what_is_written_comes_back(tmp_path):
+    records = [
+        record(),
+        record("bob, jr", digest="a" * 64, restored_cells=['check "peak": edited']),
+        refuse("=1"),
+    ]
+    for each in reversed(records):
+        report.write(tmp_path, each)
+    assert report.read_all(tmp_path) == (sorted(records, key=lambda each: each.student), [])
+    assert (tmp_path / "alice/01-blocking.json").exists()
+    assert (tmp_path / "alice/01-blocking.html").exists()
+    assert set(json.loads((tmp_path / "alice/01-blocking.json").read_text())) == {
+        *("student", "lab", "status", "points", "possible", "checks", "restored_cells"),
+        *("seconds", "reason", "digest"),
+    }
+    assert [path for path in tmp_path.rglob("*") if path.name.startswith(".")] == []
+
+
+def test_records_that_do_not_hold_are_named_and_ignored(tmp_path):
+    report.write(tmp_path, record())
+    written = (tmp_path / "alice/01-blocking.json").read_text()
+    (tmp_path / "bob").mkdir()
+    (tmp_path / "bob/01-blocking.json").write_text(written)  # alice's
+    (tmp_path / "bob/02-pooling.json").write_text(written[:-20])
+    (tmp_path / "bob/03-deep.json").write_text("[" * 100_000)
+    (tmp_path / "bob/04-bytes.json").write_bytes(b"\xff")
+    (tmp_path / "bob/05-folder.json").mkdir()
+    records, ignored = report.read_all(tmp_path)
+    assert records == [record()]
+    assert [said.split()[0][4:6] for said in ignored] == ["01", "02", "03", "04", "05"]
+
+
+def gradebook(folder, *records):
+    report.gradebook(folder, records)
+    return (folder / "gradebook.csv").read_bytes().decode()
+
+
+def test_the_gradebook(tmp_path):
+    assert gradebook(tmp_path, refuse(), record()) == (
+        "student,lab,points,possible,status,seconds\r\n"
+        "alice,01-blocking,3,6,graded,12.3\r\n"
+        "bob,01-blocking,0,2,rejected,0.0\r\n"
+    )
+
+
+def test_names_are_quoted_and_formulas_defused(tmp_path):
+    plain = ["O'Neil, Ann", 'a "b"', "two\nlines", "a\rb", "a=b"]
+    formulas = ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", "\n=1", " =1", "＝1"]
+    text = gradebook(tmp_path, *(record(name, "=lab") for name in plain + formulas))
+    rows = list(csv.reader(io.StringIO(text, newline="")))[1:]
+    assert {row[0] for row in rows} == {*plain, *(f"'{name}" for name in formulas)}
+    assert {row[1] for row in rows} == {"'=lab"}
+    assert {len(row) for row in rows} == {6}
+
+
+def junit(folder, *records):
+    report.junit(folder, records)
+    return ElementTree.parse(folder / "junit.xml").getroot()
+
+
+def test_junit_counts_checks_and_errors(tmp_path):
+    root = junit(tmp_path, record(), refuse(), record("carol", status="timeout"))
+    assert {key: root.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
+        **{"tests": "7", "failures": "2", "errors": "2", "skipped": "1"}
+    }
+    alice, bob, carol = root
+    assert [case.get("name") for case in alice] == ["budget", "peak"]
+    assert alice.find("testcase/failure").get("message") == "asked at most 10 sessions, observed 31 sessions"
+    assert "hint:     count them" in alice.find("testcase/failure").text
+    assert bob.find("testcase/error").get("message").startswith("The file is empty")
+    assert carol.find("testcase/error").get("type") == "timeout"
+    assert len(carol.findall("testcase/failure")) == 1
+    for suite in root:
+        assert int(suite.get("tests")) == len(suite.findall("testcase"))
+        for kind in ("failure", "error", "skipped"):
+            counted = suite.get("skipped" if kind == "skipped" else f"{kind}s")
+            assert int(counted) == len(suite.findall(f"testcase/{kind}"))
+
+
+def test_junit_is_xml_whatever_was_said(tmp_path):
+    root = junit(tmp_path, record(HOSTILE, observed=HOSTILE), refuse(HOSTILE, reason=HOSTILE + ": do."))
+    assert "<script>" in root[0].get("name")
+    assert "\x1b" not in ElementTree.tostring(root, encoding="unicode")
+
+
+class Reader(HTMLParser):
+    """The tags of a page, and its text without its style."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.said, self.open = [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        assert not [name for name, _ in attributes if name.startswith("on")]
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.said.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.said).split())
+
+
+def test_the_page_says_what_to_act_on():
+    html = page(record(restored_cells=['check "peak": edited'], status="timeout"))
+    read = Reader(html)
+    assert read.open == []
+    for said in (
+        *("alice", "01-blocking", "3 of 6 points", "At most 10 sessions in peak", "0 of 3", "31 sessions"),
+        *("lesson 03, round 2", "count them", 'check "peak": edited', "It took too long.", "submit again"),
+    ):
+        assert said in read.text
+    assert "prefers-color-scheme: dark" in html
+    assert not re.search(r"https?:|url\(|@import", html)
+
+
+def test_the_page_of_what_was_rejected():
+    read = Reader(page(refuse()))
+    assert "The file is empty: save it again." in read.text
+    assert "It answers while it works" in read.text
+    assert "Judged from outside" not in read.text
+    Reader(page(rejected("bob", "", "No lab: name it.")))
+
+
+def test_hostile_text_is_only_text_on_the_page():
+    dull = page(record("x", observed="x", restored_cells=["x"]))
+    html = page(record(HOSTILE, HOSTILE, observed=HOSTILE, restored_cells=[HOSTILE]))
+    assert Reader(html).tags == Reader(dull).tags
+    assert not [character for character in ("\x00", "\x1b", "\u202e") if character in html]
+
+
+def test_a_message_of_many_lines_keeps_its_parts():
+    check = CheckRecord(
+        name="n", points=0, possible=1, passed=False, expected="e", observed="o",
+        message="✘ 0/1 Say it\n  asked:    this\n and that\n  observed: other\n asked: forged",
+    )  # fmt: skip
+    html = page(Record.of("a", "01-b", "graded", [check]))
+    assert "<dd>this\nand that</dd>" in html
+    assert '<dd class="said">other\nasked: forged</dd>' in html
+    bare = check.model_copy(update={"message": ""})
+    assert ">o</dd>" in page(Record.of("a", "01-b", "graded", [bare]))
+
+
+def test_the_summary_is_a_table_and_what_was_lost():
+    text = report.summary_markdown([refuse(), record()])
+    assert text.splitlines()[2] == "| alice | 01&#45;blocking | 3 of 6 | graded |"
+    assert "  hint:     count them</pre>" in text
+    assert "<pre>The file is empty" in text
+    assert "budget" not in text
+    many = report.summary_markdown(record(f"student {number}") for number in range(100))
+    assert len(many.splitlines()) == 102
+
+
+def test_hostile_text_is_only_text_in_the_summary():
+    text = report.summary_markdown([record(HOSTILE + "\n\n# x", HOSTILE, observed=HOSTILE)])
+    assert text.splitlines()[2].count("|") == 5
+    assert set(re.findall(r"</?\w+", text)) == {"<pre", "</pre"}
+    assert "[a](" not in text.partition("<pre>")[0]
+
+
+def test_the_same_records_make_the_same_bytes(tmp_path):
+    records = [record(), refuse(), record("carol", status="crashed")]
+    made = []
+    for name, several in (("one", records), ("two", records[::-1])):
+        for each in several:
+            report.write(tmp_path / name, each)
+        report.gradebook(tmp_path / name, several)
+        report.junit(tmp_path / name, several)
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        made.append([(path.relative_to(tmp_path / name), path.read_bytes()) for path in files])
+    assert made[0] == made[1]
+    assert len(made[0]) == 8
