@@ -14,6 +14,8 @@ from conftest import all_gone
 from fastapi import FastAPI, Request
 
 from underload import serve
+from underload.errors import UnderloadError
+from underload.study import find_lesson
 
 COMMAND = f"{sysconfig.get_path('scripts')}/underload"
 SHORT = ("--users", "5", "--seconds", "0.3")
@@ -147,3 +149,11 @@ def test_it_runs_as_a_module_and_starts_without_the_numbers():
     code = "import sys, underload.cli; print(sorted({'numpy', 'matplotlib', 'gevent'} & sys.modules.keys()))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert ended.stdout == "[]\n"
+
+
+def test_a_lab_is_found_by_its_number_and_not_its_second_copy(tmp_path):
+    for name in ("01-blocking.fresh.ipynb", "01-blocking.ipynb"):
+        (tmp_path / name).touch()
+    assert find_lesson("1", tmp_path).name == "01-blocking.ipynb"
+    with pytest.raises(UnderloadError, match="no lesson '07'"):
+        find_lesson("07", tmp_path)

@@ -34,11 +34,12 @@ class Isolate(StrEnum):
 def study(
     lesson: Annotated[str, typer.Argument(help="A lesson's number or name.")] = "00",
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+    lab: Annotated[bool, typer.Option("--lab", help="Open the lesson's lab instead.")] = False,
 ) -> None:
     """Open JupyterLab on a lesson."""
     from underload.study import open_course
 
-    open_course(lesson, browser)
+    open_course(lesson, browser, lab)
 
 
 @app.command()
@@ -135,11 +136,12 @@ def grade(
     isolate: Annotated[
         Isolate, typer.Option(help="Sandboxes: if possible, or not at all without them.")
     ] = Isolate.auto,
+    cell_seconds: Annotated[float, typer.Option(min=1, help="How long one cell may take.")] = 120,
 ) -> None:
     """Grade labs by what their services do, and write gradebook.csv, junit.xml and a page for each."""
     from underload.grading.session import Session
 
-    Session(submissions, out, jobs, shard, resume, isolate == Isolate.required).run()
+    Session(submissions, out, jobs, shard, resume, isolate == Isolate.required, cell_seconds).run()
 
 
 @services_app.command("status")

@@ -12,14 +12,14 @@ from underload.errors import UnderloadError
 CHECKOUT = Path(__file__).parents[2]
 
 
-def open_course(lesson: str = "00", browser: bool = True) -> None:
-    """Become a JupyterLab server that shows one lesson, until Ctrl-C.
+def open_course(lesson: str = "00", browser: bool = True, lab: bool = False) -> None:
+    """Become a JupyterLab server that shows one lesson, or its lab, until Ctrl-C.
 
     `lesson` is a number (`1`, `01`), a name (`blocking`) or both (`01-blocking`). Without `browser`,
     or where there is no display, the address is printed and no browser is opened.
     Raises `UnderloadError` if there is no such lesson, or no course around this package.
     """
-    notebook = find_lesson(lesson, CHECKOUT / "notebooks")
+    notebook = find_lesson(lesson, CHECKOUT / ("labs" if lab else "notebooks"))
     command = lab_command(notebook, CHECKOUT, browser and _has_display())
     Console(highlight=False).print(f"[bold]{notebook.stem}[/bold] in JupyterLab; Ctrl-C here ends it.")
     # Replacing this process leaves one to signal, so Ctrl-C or a kill reaches JupyterLab itself.
@@ -28,7 +28,8 @@ def open_course(lesson: str = "00", browser: bool = True) -> None:
 
 def find_lesson(lesson: str, folder: Path) -> Path:
     """Return the notebook in `folder` that `lesson` names. Raises `UnderloadError` if there is none."""
-    lessons = sorted(folder.glob("[0-9][0-9]-*.ipynb"))
+    notebooks = sorted(folder.glob("[0-9][0-9]-*.ipynb"))
+    lessons = [notebook for notebook in notebooks if "." not in notebook.stem]  # no second copies
     if not lessons:
         raise UnderloadError("The lessons are not here: run `underload study` in a clone of the course.")
     wanted = lesson.removesuffix(".ipynb").zfill(2)

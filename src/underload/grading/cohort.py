@@ -10,18 +10,18 @@ from typing import Any
 import nbformat
 from pydantic import TypeAdapter, ValidationError
 
+from underload.course import SOLUTIONS
 from underload.grading import report
 from underload.grading.crew import Crew, crew
 from underload.grading.graft import graft
 from underload.grading.intake import Rejected
 from underload.grading.notebook import judged_as, lab_stems
 from underload.grading.record import CheckRecord, Record, Status, rejected
-from underload.grading.release import CHECKOUT, lab_from
+from underload.grading.release import lab_from
 from underload.grading.submission import Submission, find, read
 from underload.judge.check import Check, load_checks
 from underload.judge.verdict import Verdict
 
-SOLUTIONS = CHECKOUT / "solutions"
 FAILED = "The grader itself failed on this notebook: "
 _VERDICTS = TypeAdapter(dict[str, Verdict])
 _STATUS: dict[str, Status] = {"finished": "graded", "timeout": "timeout", "crashed": "crashed"}
@@ -46,6 +46,7 @@ class Cohort:
         jobs: how many notebooks to run side by side.
         shard: which part of how many, from (1, 1).
         isolated: whether notebooks run in sandboxes.
+        cell_seconds: that one cell may take.
     """
 
     submissions: Path
@@ -53,6 +54,7 @@ class Cohort:
     jobs: int = 1
     shard: tuple[int, int] = (1, 1)
     isolated: bool = True
+    cell_seconds: float = 120
 
     def found(self) -> list[Submission]:
         """Return the submissions of this shard, in order. Raises UnderloadError if there are none at all."""
@@ -76,7 +78,7 @@ class Cohort:
     def _records(self, todo: list[Submission]) -> Iterator[Record]:
         with tempfile.TemporaryDirectory(prefix="underload-") as folder:
             waiting = list(reversed(todo))
-            with crew(min(self.jobs, len(todo)), self.isolated) as workers:
+            with crew(min(self.jobs, len(todo)), self.isolated, self.cell_seconds) as workers:
                 while waiting or workers.busy:
                     if waiting and workers.free:
                         yield from self._begin(waiting.pop(), workers, Path(folder))

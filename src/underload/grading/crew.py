@@ -16,6 +16,7 @@ from underload.grading import sandbox
 from underload.grading.worker import Job
 
 PATIENCE = 1.25  # of what a notebook may take at most, before its worker is given up
+TURN = 0.3  # by which another job lengthens what a cell may take, since its checks wait for their turn
 FAREWELL_SECONDS = 20
 
 
@@ -65,11 +66,11 @@ class Worker:
 
 
 @contextmanager
-def crew(jobs: int, isolated: bool) -> Iterator["Crew"]:
-    """Start workers, and end them at the end, however it comes."""
+def crew(jobs: int, isolated: bool, cell_seconds: float) -> Iterator["Crew"]:
+    """Start workers, and end them at the end, however it comes. ``cell_seconds`` is what a cell may take."""
     turn = Path(tempfile.gettempdir(), f"underload-turn-{os.getuid()}.lock")
-    patience = 1 + 0.3 * (jobs - 1)
-    workers = Crew([Job(number, isolated, str(turn), patience) for number in range(jobs)])
+    cell_seconds *= 1 + TURN * (jobs - 1)
+    workers = Crew([Job(number, isolated, str(turn), cell_seconds) for number in range(jobs)])
     try:
         yield workers
     finally:

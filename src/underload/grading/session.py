@@ -31,11 +31,13 @@ class Session:
     shard: str
     resume: bool
     isolation_required: bool
+    cell_seconds: float
 
     def run(self) -> None:
         """Grade, report, and exit: 1 if the grader failed on a submission, 2 on wrong usage."""
         try:
-            cohort = Cohort(self.submissions, self.out, self.jobs, self._shard(), self._isolated())
+            how = self.jobs, self._shard(), self._isolated(), self.cell_seconds
+            cohort = Cohort(self.submissions, self.out, *how)
             todo = self._todo(cohort)
         except UnderloadError as error:
             console.print(f"underload: {error}", markup=False, highlight=False, soft_wrap=True)

@@ -18,6 +18,8 @@ from underload.grading.judging import Judge
 from underload.grading.limits import Limits
 from underload.grading.sandbox import Sandbox
 
+CELLS = 5  # as long as so many of the longest cells may a whole notebook take
+
 
 @dataclass(frozen=True)
 class Job:
@@ -27,20 +29,18 @@ class Job:
         number: among the workers that run side by side.
         isolated: whether notebooks run in sandboxes.
         turn: a file to lock while something is measured.
-        patience: by how much limits of time are stretched, since checks wait for their turn.
+        cell_seconds: that one cell may take.
     """
 
     number: int
     isolated: bool
     turn: str
-    patience: float
+    cell_seconds: float
 
     @property
     def limits(self) -> Limits:
-        own = Limits()
-        return Limits(
-            wall_seconds=own.wall_seconds * self.patience, cell_seconds=own.cell_seconds * self.patience
-        )
+        """What one notebook may use."""
+        return Limits(wall_seconds=CELLS * self.cell_seconds, cell_seconds=self.cell_seconds)
 
     def arguments(self) -> list[str]:
         return [json.dumps(asdict(self))]

@@ -5,12 +5,11 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+from underload.course import CHECKS
 from underload.errors import UnderloadError
 from underload.judge.upstream import Upstream
 
-CHECKS = Path(__file__).resolve().parents[3] / "labs/checks"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 

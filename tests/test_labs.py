@@ -1,0 +1,101 @@
+"""Each lab, proven both ways by the real grader, and against services that look right and are not."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from underload.cli import main
+from underload.course import LABS, SOLUTIONS
+from underload.grading import sandbox
+from underload.grading.release import release
+from underload.judge.check import load_checks
+
+WRONG = sorted((Path(__file__).parent / "submissions").glob("*/*.py"))
+STEMS = {path.stem.partition("-")[2]: path.stem for path in sorted(SOLUTIONS.glob("*.ipynb"))}
+HEADER = re.compile(r"# from (lab|solution); loses: ([\w ]+)\n")
+MINUTES = 15
+
+by_lab = pytest.mark.parametrize("lab", STEMS)
+
+
+def wrong_notebook(path: Path) -> nbformat.NotebookNode:
+    """Return a lab, or its solution, with the cell of a wrong service before the judge's."""
+    start, _ = HEADER.match(path.read_text()).groups()
+    folder = LABS if start == "lab" else SOLUTIONS
+    notebook = nbformat.read(folder / f"{STEMS[path.parent.name]}.ipynb", as_version=4)
+    place = next(i for i, cell in enumerate(notebook.cells) if cell.id == "lab")
+    notebook.cells.insert(place, nbformat.v4.new_code_cell(path.read_text(), id="wrong"))
+    return notebook
+
+
+def hand_in(folder: Path) -> None:
+    """Make a cohort: who hands in the lab as shipped, who the solution, and who a wrong service."""
+    for student, source in (("as shipped", LABS), ("solved", SOLUTIONS)):
+        (folder / student).mkdir(parents=True)
+        for stem in STEMS.values():
+            (folder / student / f"{stem}.ipynb").write_bytes((source / f"{stem}.ipynb").read_bytes())
+    for path in WRONG:
+        (folder / path.stem).mkdir(exist_ok=True)
+        nbformat.write(wrong_notebook(path), folder / path.stem / f"{STEMS[path.parent.name]}.ipynb")
+
+
+@pytest.fixture(scope="module")
+def lost(tmp_path_factory):
+    """Grade that cohort and return, by student and lab, the checks that were not passed."""
+    folder = tmp_path_factory.mktemp("cohort")
+    hand_in(folder / "in")
+    command = [sys.executable, "-c", f"from {main.__module__} import main; main()", "grade"]
+    subprocess.run([*command, folder / "in", "--out", folder / "out"], check=True, timeout=60 * MINUTES)
+    records = [json.loads(path.read_text()) for path in (folder / "out").glob("*/*.json")]
+    assert {record["status"] for record in records} == {"graded"}
+    return {
+        (record["student"], record["lab"].partition("-")[2]): {
+            check["name"] for check in record["checks"] if not check["passed"]
+        }
+        for record in records
+    }
+
+
+def test_the_labs_are_what_the_solutions_release():
+    assert release(check=True) == []
+
+
+@by_lab
+def test_as_shipped_it_fails_every_check(lost, lab):
+    assert lost["as shipped", lab] == set(load_checks(lab))
+
+
+@by_lab
+def test_solved_it_passes_every_check(lost, lab):
+    assert lost["solved", lab] == set()
+
+
+@pytest.mark.parametrize("path", WRONG, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_plausible_wrong_service_loses_exactly_what_it_should(lost, path):
+    _, loses = HEADER.match(path.read_text()).groups()
+    assert lost[path.stem, path.parent.name] == set(loses.split())
+
+
+@by_lab
+def test_a_learner_alone_sees_the_shipped_lab_fail(lab):
+    """The solved one is run by pytest itself, which collects solutions/."""
+    command = [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "-q"]
+    done = subprocess.run(
+        [*command, LABS / f"{STEMS[lab]}.ipynb"], capture_output=True, text=True, timeout=60 * MINUTES
+    )
+    checks = len(load_checks(lab))
+    assert re.search(rf"\b{checks} failed, \d+ passed", done.stdout), done.stdout
+    for check in load_checks(lab).values():
+        assert f"✘ 0/{check.points} {check.requirement}" in done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")
+def test_submissions_here_are_graded_in_a_sandbox():
+    """Without one the tests above would pass as well, and prove less."""
+    assert sandbox.unavailable() == ""
