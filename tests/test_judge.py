@@ -227,7 +227,7 @@ def test_a_lab_prints_verdicts_and_the_hint_on_the_second_failure(capsys):
     line._lines[os.getpid()] = own = InProcess()
     lab = Lab("mini", bad)
     lab.check("says_ok")
-    assert "hint" not in capsys.readouterr().out
+    assert "Say ok" not in capsys.readouterr().out
     lab.check("says_ok")
     assert "  hint:     Say ok." in capsys.readouterr().out
     assert (lab.points, lab.possible, repr(lab)) == (0, 7, "<Lab 'mini': 0 of 7 points>")
@@ -252,6 +252,21 @@ class InProcess:
 
     def close(self):
         pass
+
+
+def test_a_failure_tells_what_the_service_raised_meanwhile(capsys):
+    line._lines[os.getpid()] = own = InProcess()
+
+    async def broken(scope, receive, send):
+        raise NameError("name 'tpyo' is not defined")
+
+    lab = Lab("mini", broken)
+    lab.check("small")
+    assert capsys.readouterr().out.endswith("  raised:   NameError: name 'tpyo' is not defined\n")
+    lab.server.stop()
+    with pytest.raises(UnderloadError, match="does not run any more"):
+        lab.check("small")
+    own.judge.close()
 
 
 def test_a_judge_that_was_killed_is_followed_by_another(serving):

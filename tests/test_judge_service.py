@@ -110,7 +110,7 @@ def test_many_requests_are_under_way_at_once():
     with slow.held() as calls:
         asked = service.send("GET", [f"/{n}" for n in range(120)])
         calls.wait_for(120, seconds=10)
-        assert asked.open == 120
+        asked.open.equals(120)
     assert [answer.value for answer in asked] == [f"/{n}" for n in range(120)]
     calls.peak.equals(120)
     service.close()

@@ -19,6 +19,7 @@ from underload.judge.check import load_checks
 WRONG = sorted((Path(__file__).parent / "submissions").glob("*/*.py"))
 STEMS = {path.stem.partition("-")[2]: path.stem for path in sorted(SOLUTIONS.glob("*.ipynb"))}
 HEADER = re.compile(r"# from (lab|solution); loses: ([\w ]+)\n")
+LESSONS = SOLUTIONS.parent / "notebooks"
 MINUTES = 15
 
 by_lab = pytest.mark.parametrize("lab", STEMS)
@@ -80,6 +81,16 @@ def test_solved_it_passes_every_check(lost, lab):
 def test_a_plausible_wrong_service_loses_exactly_what_it_should(lost, path):
     _, loses = HEADER.match(path.read_text()).groups()
     assert lost[path.stem, path.parent.name] == set(loses.split())
+
+
+@by_lab
+def test_where_to_look_are_headings_of_the_lesson(lab):
+    lesson = nbformat.read(LESSONS / f"{STEMS[lab]}.ipynb", as_version=4)
+    text = "\n".join(cell.source for cell in lesson.cells if cell.cell_type == "markdown")
+    headings = set(re.findall(r"^#+ (.*)$", text, re.MULTILINE))
+    for check in load_checks(lab).values():
+        named = set(re.findall(r"“(.*?)”", check.look))
+        assert named and named <= headings, check.name
 
 
 @by_lab

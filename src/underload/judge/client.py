@@ -98,9 +98,11 @@ class Calls:
         self._futures = futures
 
     @property
-    def open(self) -> int:
+    def open(self) -> Observed:
         """How many have not come back yet."""
-        return sum(not future.done() for future in self._futures)
+        back = [future.result() for future in self._futures if future.done()]
+        come = f" (come back: {back[0].describe()})" if back else ""
+        return Observed(len(self._futures) - len(back), f"requests still open{come}")
 
     def answers(self) -> list[Answer]:
         return [future.result() for future in self._futures]

@@ -30,10 +30,11 @@ class Observed:
     A bound (`at_most`, `at_least`, `within`) notes the figure, for the line that says what was measured.
     """
 
-    def __init__(self, value: Any, what: str, unit: str = "") -> None:
+    def __init__(self, value: Any, what: str, unit: str = "", absent: str = "nothing measured") -> None:
         self.value = value
         self.what = what
         self.unit = unit
+        self.absent = absent  # what to say of NaN
 
     def at_most(self, limit: float) -> None:
         """Fail unless the value is ``limit`` or less."""
@@ -43,10 +44,14 @@ class Observed:
         """Fail unless the value is ``limit`` or more."""
         self._bounded(self._is_number and self.value >= limit, f"at least {self._said(limit)}")
 
-    def within(self, share: float, of: float) -> None:
-        """Fail unless the value lies within a ``share`` of the true one, as in ``within(0.1, of=50)``."""
+    def within(self, share: float, of: float, why: str = "") -> None:
+        """Fail unless the value lies within a ``share`` of the true one, as in ``within(0.1, of=50)``.
+
+        ``why`` says what makes that one true, where it is not plain.
+        """
         near = self._is_number and abs(self.value - of) <= share * abs(of)
-        self._bounded(near, f"within {share:.0%} of {self._said(of)}")
+        reason = f" ({why})" if why else ""
+        self._bounded(near, f"within {100 * share:g}% of {self._said(of)}{reason}")
 
     def equals(self, other: Any) -> None:
         """Fail unless the value is exactly this."""
@@ -72,7 +77,7 @@ class Observed:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return shortened(value)
         if value != value:
-            return "nothing measured"
+            return self.absent
         figure = f"{value:,}" if isinstance(value, int) else number(value)
         return f"{figure} {self.unit}".strip()
 

@@ -1,11 +1,13 @@
 """What a lab's notebook uses: its service, handed to the judge, and the judge's verdicts."""
 
 import html
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from underload import dataset, line
+from underload.errors import UnderloadError
 from underload.judge.verdict import Verdict
 from underload.server import start
 
@@ -37,11 +39,19 @@ class Lab:
 
     def check(self, requirement: str) -> None:
         """Have the judge observe one requirement of the lab, and print what it says."""
+        if not self.server.running:
+            raise UnderloadError("This service does not run any more. Run the cell with Lab(…) again.")
+        began = time.perf_counter()
         answer = line.ask("check", name=requirement)
         verdict = Verdict.model_validate(answer["verdict"])
         self._verdicts[requirement] = verdict
         _failures[self.name, requirement] += not verdict.passed
-        print(verdict.message(hint=_failures[self.name, requirement] > 1))
+        again = _failures[self.name, requirement] > 1
+        print(verdict.message(hint=again))
+        if not verdict.passed and not again:
+            print("  hint:     when it has failed once more")
+        if not verdict.passed and (raised := self.server.exception_since(began)):
+            print(f"  raised:   {raised}")
 
     @property
     def points(self) -> int:

@@ -25,7 +25,12 @@ class Load:
         self.path = path
 
     def _observed(self, value: float, what: str, unit: str = "") -> Observed:
-        return Observed(value, f"{self.path} with {self.result.workload}: {what}", unit)
+        run = self.result
+        workload = f"at {run.rate:g} requests a second" if run.rate else f"with {run.workload}"
+        return Observed(value, f"{self.path} {workload}: {what}", unit, f"no good answer ({self._kinds()})")
+
+    def _kinds(self) -> str:
+        return ", ".join(f"{kind} × {count:,}" for kind, count in self.result.error_counts.items())
 
     @property
     def throughput(self) -> Observed:
@@ -41,7 +46,7 @@ class Load:
 
     @property
     def errors(self) -> Observed:
-        kinds = ", ".join(f"{kind} × {count:,}" for kind, count in self.result.error_counts.items())
+        kinds = self._kinds()
         return self._observed(self.result.errors, f"errors ({kinds})" if kinds else "errors")
 
     @property

@@ -8,9 +8,12 @@ async def record(url, rate, seconds, connections):
         for due in schedule:
             await asyncio.sleep(max(0, zero + due - time.perf_counter()))
             sent = time.perf_counter() - zero
-            status = (await client.get(url)).status_code
+            try:
+                status = (await client.get(url)).status_code
+            except httpx.HTTPError:
+                status = 0
             latency = time.perf_counter() - zero - sent
-            recording.append(Sample(started=sent, latency_ms=latency * 1000, status=status))
+            recording.append(Sample(due=sent, latency_ms=latency * 1000, status=status))
         return recording
 
     async with httpx.AsyncClient(timeout=10) as client:
