@@ -78,7 +78,7 @@ def doubled(service):
     n = random.randrange(10**9)
     service.get(f"/double/{n}")["n"].equals(2 * n)
 '''
-POINTS = {"right": 4, "sessions": 3, "cached": 2, "doubled": 1}
+POINTS = {MINI: {"right": 4, "sessions": 3, "cached": 2, "doubled": 1}, OTHER: {"doubled": 1}}
 REQUIRED = dict(re.findall(r'def (\w+)\(service.*?\):\n    """(.*?)"""', MINI_CHECKS))
 
 SETUP = """
@@ -91,7 +91,8 @@ from fastapi import FastAPI
 from underload import Lab, flights, valkey
 
 db = flights()
-cache = redis.from_url(valkey(), decode_responses=True)
+url = valkey()
+cache = redis.from_url(url, decode_responses=True)
 DISTANCE = "SELECT distance FROM flights WHERE id = $1"
 """
 BROKEN = """
@@ -109,6 +110,7 @@ async def double(n: int):
     return {"n": n}
 """
 SOLVED = """
+# %% service
 @asynccontextmanager
 async def lifespan(app):
     async with asyncpg.create_pool(db, min_size=1, max_size=4) as app.state.pool:
@@ -129,6 +131,7 @@ async def double(n: int):
     return {"n": 2 * n}
 """
 HALF = """
+# %% service
 app = FastAPI()
 
 @app.get("/double/{n}")
@@ -154,7 +157,6 @@ def asked(name: str, points: int, requirement: str) -> list:
 
 def solution(stem: str):
     """Return the solution of a lab, from which the grader makes the lab."""
-    checks = POINTS if stem == MINI else {"doubled": 1}
     setup, solved = (
         (SETUP, SOLVED) if stem == MINI else ("from fastapi import FastAPI\nfrom underload import Lab", HALF)
     )
@@ -163,9 +165,9 @@ def solution(stem: str):
             text("title", f"# {stem}"),
             cell("setup", setup),
             cell("broken", BROKEN, "starter"),
-            cell("solved", solved, "solution"),
+            cell("solved", solved.partition("# %% service\n")[2], "solution"),
             cell("lab", f'lab = Lab("{stem[3:]}", app)', "lab"),
-            *(each for name, points in checks.items() for each in asked(name, points, REQUIRED[name])),
+            *(each for name, points in POINTS[stem].items() for each in asked(name, points, REQUIRED[name])),
         ]
     )
 
@@ -179,8 +181,8 @@ def make_course(root: Path) -> None:
         nbformat.write(solution(stem), root / f"solutions/{stem}.ipynb")
 
 
-def handed_in(code: str, stem: str = MINI):
-    """Return a learner's notebook: the lab with cells of the learner's own.
+def handed_in(code: str = "", stem: str = MINI) -> dict:
+    """Return a learner's notebook, as JSON has it: the lab with cells of the learner's own.
 
     Each cell of ``code`` begins with a line ``# %% PLACE``. It goes before the cell with that id, or to the
     end; ``service`` takes the place of the service that breaks.
@@ -191,7 +193,10 @@ def handed_in(code: str, stem: str = MINI):
         "underload": {"lab": stem},
     }
     cells = [each for each in notebook.cells if each.id != "solved"]
-    _, *parts = re.split(r"^# %% ([\w]+)\n", code, flags=re.MULTILINE)
+    for each in cells:
+        if {"lab", "check"} & set(each.metadata.get("tags", [])):
+            each.metadata.update(editable=False, deletable=False)
+    _, *parts = re.split(r"^# %% (\w+)\n", code, flags=re.MULTILINE)
     for number, (place, source) in enumerate(zip(parts[::2], parts[1::2], strict=True)):
         own = cell(f"own-{number}", source)
         where = next((i for i, each in enumerate(cells) if each.id == place), len(cells))

@@ -105,7 +105,7 @@ def probe(code, arguments, **place):
     return {"status": done.returncode, "said": done.stdout}
 
 
-def attempt(cells, **place):
+def attempt(cells, servers=None, **place):
     import nbformat
 
     from underload.grading import execution
@@ -115,7 +115,7 @@ def attempt(cells, **place):
         path = Path(folder, "notebook.ipynb")
         nbformat.write(notebook, path)
         try:
-            outcome = vars(execution.run(path, placed(**place)))
+            outcome = vars(execution.run(path, placed(**place), servers and Path(servers)))
         except KeyboardInterrupt:
             outcome = {"ended": "interrupted"}
         except UnderloadError as error:

@@ -156,6 +156,20 @@ def test_a_full_disk_is_an_error_in_its_cell(grader):
     assert outcome["errors"] == dict.fromkeys("01", "OSError: [Errno 28] No space left on device")
 
 
+def test_more_than_may_be_stored_ends_the_notebook(grader, tmp_path):
+    (tmp_path / "before").write_bytes(bytes(2 * 10**6))
+    grader.begin(cells=["import time; time.sleep(60)"], servers=str(tmp_path), limits={"stored": 10**6})
+    until(
+        lambda: [
+            p
+            for p in psutil.Process(grader.process.pid).children(recursive=True)
+            if "kernelapp" in str(p.cmdline())
+        ]
+    )
+    (tmp_path / "more").write_bytes(bytes(2 * 10**6))
+    assert grader.answer()["reason"] == "The notebook stored more than 0.001 GB in its database."
+
+
 @pytest.mark.parametrize("flood", ["for _ in range(10**4): print('a line\\n' * 100)", "print('x' * 10**7)"])
 def test_a_flood_of_output_is_only_that(grader, flood):
     assert grader.run(flood, "1", cell_seconds=50)["ended"] == "finished"

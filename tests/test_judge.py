@@ -10,7 +10,7 @@ import pytest
 
 from underload import line, running
 from underload.errors import UnderloadError
-from underload.judge import check, observer
+from underload.judge import check
 from underload.judge.lab import Lab
 from underload.judge.observer import Desk, Observer, Terms
 from underload.judge.verdict import Verdict
@@ -108,9 +108,8 @@ def test_what_was_measured_stands_in_parentheses(serving):
     assert verdict.headline == "✔ 2/2 The answer has at most 20 bytes (measured 12 bytes)"
 
 
-def test_a_check_that_takes_too_long_fails_and_the_judge_goes_on(serving, monkeypatch):
-    monkeypatch.setattr(observer, "LONGEST_CHECK", 0.2)
-    judge = opened(serving(good))
+def test_a_check_that_takes_too_long_fails_and_the_judge_goes_on(serving):
+    judge = opened(serving(good), Terms(longest=0.2))
     assert "still waiting" in ask(judge, ask="check", name="waits")["verdict"]["observed"]
     assert ask(judge, ask="check", name="says_ok")["verdict"]["passed"]
 
@@ -179,6 +178,15 @@ def test_a_graded_run_may_not_try_its_luck(serving, tmp_path):
     assert not json.loads(terms.record.read_text())["says_ok"]["passed"]
 
 
+def test_another_service_is_no_other_chance(serving, tmp_path):
+    terms = Terms(record=tmp_path / "record.json", most_asked=1)
+    judge = opened(serving(bad), terms)
+    ask(judge, ask="check", name="says_ok")
+    ask(judge, ask="open", lab="mini", url=serving(good), database=None)
+    assert "often enough" in ask(judge, ask="check", name="says_ok")["error"]
+    assert json.loads(terms.record.read_text()) == {}
+
+
 def test_a_check_waits_for_its_turn(serving):
     turns = []
 
@@ -221,6 +229,29 @@ def test_an_endless_line_ends_the_connection(desk):
     with pytest.raises(OSError, match=r"reset|[Bb]roken"):
         while True:
             desk.sendall(b"x" * 10_000)
+
+
+def test_connections_that_nobody_honest_needs_are_closed(tmp_path):
+    desk, (farewell, theirs) = Desk(Observer()), socket.socketpair()
+    with socket.socket(socket.AF_UNIX) as listener, farewell:
+        listener.bind(str(tmp_path / "desk"))
+        listener.listen(500)
+        desk.listen(listener)
+        serving = threading.Thread(target=desk.serve, args=(theirs,))
+        serving.start()
+        many = [socket.socket(socket.AF_UNIX) for _ in range(300)]
+        for each in many:
+            each.settimeout(10)
+            each.connect(str(tmp_path / "desk"))
+        assert many[-1].recv(1) == b""
+        many[1].sendall(b'{"ask": "no')  # and never goes on
+        many[0].sendall(b"nothing\n")
+        assert b"did not understand" in many[0].recv(1000)
+        for each in many:
+            each.close()
+    serving.join(10)
+    theirs.close()
+    assert not serving.is_alive()
 
 
 def test_a_lab_prints_verdicts_and_the_hint_on_the_second_failure(capsys):

@@ -1,8 +1,8 @@
 """A cohort's submissions, graded: found, read, grafted, run, and each reported as soon as it is done."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from underload.grading.notebook import judged_as, lab_stems
 from underload.grading.record import CheckRecord, Record, Status, rejected
 from underload.grading.release import lab_from
 from underload.grading.submission import Submission, find, read
+from underload.grading.workplace import workplace
 from underload.judge.check import Check, load_checks
 from underload.judge.verdict import Verdict
 
@@ -34,6 +35,7 @@ class Order:
     submission: Submission
     digest: str
     restored: list[str]
+    notebook: Path
 
 
 @dataclass(frozen=True)
@@ -68,36 +70,51 @@ class Cohort:
             The records on which the grader itself failed. They are graded again by a resumed run.
         """
         failures = []
-        for record in self._records(todo):
-            report.write(self.out, record)
-            show(record)
-            if record.reason.startswith(FAILED):
-                failures.append(record)
+        with closing(self._records(todo)) as records:
+            for record in records:
+                report.write(self.out, record)
+                show(record)
+                if record.reason.startswith(FAILED):
+                    failures.append(record)
         return failures
 
     def _records(self, todo: list[Submission]) -> Iterator[Record]:
-        with tempfile.TemporaryDirectory(prefix="underload-") as folder:
+        jobs = min(self.jobs, len(todo))
+        with workplace() as place, crew(jobs, self.isolated, self.cell_seconds, place) as workers:
+            folder = place / "notebooks"
+            folder.mkdir(mode=0o700)
             waiting = list(reversed(todo))
-            with crew(min(self.jobs, len(todo)), self.isolated, self.cell_seconds) as workers:
-                while waiting or workers.busy:
-                    if waiting and workers.free:
-                        yield from self._begin(waiting.pop(), workers, Path(folder))
-                    else:
-                        yield _record(*workers.answer())
+            while waiting or workers.busy:
+                if not waiting or not workers.free:
+                    order, answer = workers.answer()
+                    order.notebook.unlink()
+                    yield _record(order, answer)
+                elif record := self._begin(waiting.pop(), workers, folder):
+                    yield record
 
-    def _begin(self, submission: Submission, workers: Crew, folder: Path) -> Iterator[Record]:
+    def _begin(self, submission: Submission, workers: Crew, folder: Path) -> Record | None:
         """Hand a submission to a worker, or return the record of one that cannot be run."""
+        student, lab = submission.student, submission.lab
+        try:
+            order = self._prepare(submission, folder)
+            if isinstance(order, Record):
+                return order
+        except Exception as error:  # such as a lab's whose checks cannot be imported: there are others
+            reason = f"{FAILED}{type(error).__name__}: {error}"
+            return Record.of(student, lab, "crashed", [], reason=reason)
+        workers.begin(order, order.notebook, judged_as(lab))
+        return None
+
+    def _prepare(self, submission: Submission, folder: Path) -> Order | Record:
+        student, lab = submission.student, submission.lab
         try:
             notebook, digest = read(submission, self.submissions)
         except Rejected as refusal:
-            yield rejected(
-                submission.student, submission.lab, refusal.reason, asked(submission.lab), refusal.digest
-            )
-            return
-        grafted, restored = graft(notebook, lab_from(SOLUTIONS / f"{submission.lab}.ipynb"))
+            return rejected(student, lab, refusal.reason, asked(lab), refusal.digest)
+        grafted, restored = graft(notebook, lab_from(SOLUTIONS / f"{lab}.ipynb"))
         path = folder / f"{time.monotonic_ns()}.ipynb"
         nbformat.write(grafted, path)
-        workers.begin(Order(submission, digest, restored), path, judged_as(submission.lab))
+        return Order(submission, digest, restored, path)
 
 
 def pending(found: list[Submission], submissions: Path, records: list[Record]) -> list[Submission]:
@@ -110,13 +127,16 @@ def pending(found: list[Submission], submissions: Path, records: list[Record]) -
         except Rejected as refusal:
             return refusal.digest
 
-    return [each for each in found if known.get((each.student, each.lab), "none") != digest(each)]
+    def is_done(submission: Submission) -> bool:
+        before = known.get((submission.student, submission.lab))
+        return before is not None and before == digest(submission)
+
+    return [each for each in found if not is_done(each)]
 
 
 def asked(lab: str) -> list[Check]:
     """Return the checks of a lab by its stem, none if there is no such lab."""
-    known = lab in lab_stems(SOLUTIONS)
-    return list(load_checks(judged_as(lab)).values()) if known else []
+    return list(load_checks(judged_as(lab)).values()) if lab in lab_stems(SOLUTIONS) else []
 
 
 def _record(order: Order, answer: dict[str, Any]) -> Record:

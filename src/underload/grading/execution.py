@@ -45,11 +45,16 @@ class Outcome:
     errors: dict[int, str] = field(default_factory=dict)
 
 
-def run(notebook: Path, sandbox: Sandbox) -> Outcome:
+def run(notebook: Path, sandbox: Sandbox, servers: Path | None = None) -> Outcome:
     """Run a notebook from top to bottom and return how that ended, once nothing of it is left.
 
     It forks, so that what takes long is imported once and not for every notebook: call it from a process that
     has no other threads.
+
+    Args:
+        notebook: the file, which is copied.
+        sandbox: where its kernel is to live.
+        servers: the folder in which servers keep what the notebook stores, if it is given any.
 
     Raises:
         UnderloadError: the sandbox did not start, for which no notebook can be blamed.
@@ -58,7 +63,7 @@ def run(notebook: Path, sandbox: Sandbox) -> Outcome:
     cells.warm_up()
     with tempfile.TemporaryDirectory(prefix="underload-run-") as folder:
         copy = shutil.copyfile(notebook, Path(folder, "notebook.ipynb"))
-        keeper, pipe = _fork(lambda pipe: _keep(copy, sandbox, pipe))
+        keeper, pipe = fork(lambda pipe: _keep(copy, sandbox, servers, pipe))
         try:
             with os.fdopen(pipe, "rb") as told:
                 said = told.read()
@@ -72,15 +77,15 @@ def run(notebook: Path, sandbox: Sandbox) -> Outcome:
     return Outcome(found["ended"], found["reason"], time.monotonic() - began, errors)
 
 
-def _keep(notebook: Path, sandbox: Sandbox, pipe: int) -> None:
+def _keep(notebook: Path, sandbox: Sandbox, servers: Path | None, pipe: int) -> None:
     """Be the ancestor of all that a notebook starts; watch it, end it, and tell how it ended."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    _prctl(SET_DEATH_SIGNAL, signal.SIGTERM)
+    die_with_parent(signal.SIGTERM)
     _prctl(SET_ADOPTION, 1)  # whoever leaves its parent, as a daemon does, becomes our child
     try:
         kernel = sandbox.write_kernelspec(notebook.parent)
-        reader, told = _fork(lambda pipe: _read(notebook, kernel, sandbox.limits, pipe))
-        watch = Watch(sandbox.limits, reader, told)
+        reader, told = fork(lambda pipe: _read(notebook, kernel, sandbox.limits, pipe))
+        watch = Watch(sandbox.limits, reader, told, servers)
         ended, reason = watch.until_over()
     finally:
         _end_children()
@@ -89,11 +94,11 @@ def _keep(notebook: Path, sandbox: Sandbox, pipe: int) -> None:
 
 def _read(notebook: Path, kernel: str, limits: Limits, pipe: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
+    die_with_parent(signal.SIGKILL)
     cells.run(notebook, kernel, limits, pipe)
 
 
-def _fork(inside: Callable[[int], None]) -> tuple[int, int]:
+def fork(inside: Callable[[int], None]) -> tuple[int, int]:
     """Run a function in a process of its own, with a pipe to write to. Return its id and our end of that."""
     ours, theirs = os.pipe()
     child = os.fork()
@@ -109,6 +114,11 @@ def _fork(inside: Callable[[int], None]) -> tuple[int, int]:
         traceback.print_exc()
     finally:
         os._exit(1)
+
+
+def die_with_parent(number: signal.Signals) -> None:
+    """Have the system send us a signal when the process that started us ends, where it can."""
+    _prctl(SET_DEATH_SIGNAL, number)
 
 
 def _end_children() -> None:

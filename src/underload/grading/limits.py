@@ -23,6 +23,7 @@ class Limits:
         files: that a process may have open, sockets included.
         scratch: of all files together, in the only directory that can be written to.
         shared: of memory shared through /dev/shm.
+        stored: that its database may grow by on disk, its log and sorting included.
     """
 
     wall_seconds: float = 600
@@ -37,3 +38,4 @@ class Limits:
     files: int = 8192
     scratch: int = 256 * MB
     shared: int = 64 * MB
+    stored: int = 3 * GB

@@ -2,6 +2,8 @@
 
 import os
 import re
+import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +44,7 @@ class Session:
         except UnderloadError as error:
             console.print(f"underload: {error}", markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(WRONG_USAGE) from None
+        signal.signal(signal.SIGTERM, _stop)
         try:
             failures = self._grade(cohort, todo)
         finally:  # stopped half-way, there is a gradebook of what was done
@@ -105,3 +108,9 @@ class Session:
         if place := os.environ.get(SUMMARY):
             with Path(place).open("a", encoding="utf-8") as summary:
                 summary.write(report.summary_markdown(records))
+
+
+def _stop(number: int, frame: object) -> None:
+    """End as Ctrl-C does, with all that was started and a gradebook of what was done."""
+    signal.signal(number, signal.SIG_IGN)  # asked twice, it takes no less time
+    sys.exit(128 + number)

@@ -15,6 +15,7 @@ import psutil
 from underload.grading.limits import GB, Limits
 
 PAUSE = 0.1  # seconds between two looks, of 1 ms each
+STORED_PAUSE = 2.0  # and between two at what is on disk, of 10 ms each
 WALLS = 2  # processes of bubblewrap itself
 
 Verdict = tuple[str, str]  # how it ended, and why
@@ -27,10 +28,11 @@ class Watch:
         errors: what has gone wrong in a cell so far, by its place among the code cells.
     """
 
-    def __init__(self, limits: Limits, reader: int, pipe: int) -> None:
+    def __init__(self, limits: Limits, reader: int, pipe: int, servers: Path | None = None) -> None:
         self.errors: dict[int, str] = {}
-        self._limits, self._reader, self._pipe = limits, reader, pipe
-        self._began = self._cell_began = time.monotonic()
+        self._limits, self._reader, self._pipe, self._servers = limits, reader, pipe, servers
+        self._began = self._cell_began = self._weighed = time.monotonic()
+        self._stored_before = _stored(servers)
         self._cell = 0
         self._heard = b""
         self._over: Verdict = ("finished", "")
@@ -82,6 +84,10 @@ class Watch:
             return "crashed", f"The notebook ran more than {most.processes} processes at once."
         if _sum(_resident, inside) > most.memory and _sum(_share, inside) > most.memory:
             return "crashed", f"The notebook used more than {most.memory / GB:g} GB of memory."
+        if now - self._weighed > STORED_PAUSE:
+            self._weighed = now
+            if _stored(self._servers) - self._stored_before > most.stored:
+                return "crashed", f"The notebook stored more than {most.stored / GB:g} GB in its database."
         return None
 
     @property
@@ -95,6 +101,16 @@ class Watch:
         }
         found = (why for number, why in ends.items() if status in (-number, 128 + number))
         return next(found, f"status {status}")
+
+
+def _stored(folder: Path | None) -> int:
+    """Return what all files in a folder occupy, in bytes."""
+    total = 0
+    for place, _, names in os.walk(folder) if folder else ():
+        for name in names:
+            with suppress(OSError):  # it has just been removed
+                total += os.lstat(os.path.join(place, name)).st_blocks * 512  # noqa: PTH118 - fast
+    return total
 
 
 def _sum(measure: Callable[[psutil.Process], int], processes: Iterable[psutil.Process]) -> int:

@@ -42,6 +42,26 @@ def open_database() -> str:
     return _as_learner(copy, password)
 
 
+def close() -> None:
+    """End what a submission left running in its servers, and drop its database. Raises UnderloadError.
+
+    A statement goes on when who sent it has been killed, and so does a script.
+    """
+    if embedded.process(POSTGRES):
+        admin = Session(services.postgres())
+        try:
+            admin.rows(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+        except (asyncpg.PostgresError, *UNANSWERED) as error:
+            raise UnderloadError(
+                f"PostgreSQL kept a submission's database ({error}): see that it still runs."
+            ) from None
+        finally:
+            admin.close()
+    if embedded.process(VALKEY):
+        with embedded.down(VALKEY):
+            pass
+
+
 def open_cache() -> str:
     """Return the URL of an empty Valkey for a user who cannot configure, halt or watch it.
 

@@ -1,11 +1,13 @@
 """The judge's own process: it answers what a kernel asks for, observes, and alone grants points."""
 
+import inspect
 import json
 import re
 import selectors
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -23,6 +25,8 @@ from underload.judge.verdict import Verdict
 
 LONGEST_CHECK = 60.0  # seconds
 LONGEST_LINE = 64_000  # bytes
+MOST_CONNECTIONS = 100
+MOST_HANDED = 20  # databases, or Valkeys, in one run: each takes a moment of a machine that others share
 SERVED_AT = re.compile(r"http://127\.0\.0\.1:(\d{1,5})")
 
 
@@ -34,12 +38,14 @@ class Terms:
         lab: the only lab to be judged, or "" for any.
         record: where verdicts are kept when a submission is graded, or None.
         turn: held during a check, so that checks on one machine do not disturb each other.
-        most_asked: how often one check may be asked for.
+        longest: seconds that a check may take.
+        most_asked: how often one check may be asked for, whichever service it is of.
     """
 
     lab: str = ""
     record: Path | None = None
     turn: Callable[[], Any] = nullcontext
+    longest: float = LONGEST_CHECK
     most_asked: float = float("inf")
 
 
@@ -50,7 +56,8 @@ class Observer:
     terms: Terms = field(default_factory=Terms)
     scene: Scene | None = None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
-    asked: dict[str, int] = field(default_factory=dict)
+    asked: Counter[str] = field(default_factory=Counter)
+    handed: Counter[str] = field(default_factory=Counter)
     database: str | None = None
     labs: dict[str, Requirements] = field(default_factory=dict)
 
@@ -59,33 +66,38 @@ class Observer:
         try:
             request = json.loads(line)
             wish = _WISHES[request.pop("ask")]
+            inspect.signature(wish).bind(self, **request)
+        except (ValueError, RecursionError, AttributeError, LookupError, TypeError):
+            return {"error": "The judge did not understand that. Use Lab and lab.check()."}
+        try:
             return wish(self, **request)
         except UnderloadError as error:
             return {"error": str(error)}
-        except (ValueError, RecursionError, AttributeError, LookupError, TypeError):
-            return {"error": "The judge did not understand that. Use Lab and lab.check()."}
 
     def _upstream(self, lab: str, name: str) -> dict[str, Any]:
         upstreams = self._requirements(lab).upstreams
-        if name not in upstreams:
+        if not isinstance(name, str) or name not in upstreams:
             known = ", ".join(upstreams) or "none"
             raise UnderloadError(f"The lab {lab!r} has no upstream {name!r}. It has {known}.")
         return {"url": upstreams[name].url}
 
     def _flights(self) -> dict[str, Any]:
-        self._check_graded()
+        self._check_allowed("flights")
         self.database = accounts.open_database()
         if self.scene:
             self.scene.move(self.database)
         return {"url": self.database}
 
     def _valkey(self) -> dict[str, Any]:
-        self._check_graded()
+        self._check_allowed("valkey")
         return {"url": accounts.open_cache()}
 
-    def _check_graded(self) -> None:
+    def _check_allowed(self, server: str) -> None:
         if not self.terms.record:
             raise UnderloadError("Servers are handed out only to graded runs. Call flights() or valkey().")
+        self.handed[server] += 1
+        if self.handed[server] > MOST_HANDED:
+            raise UnderloadError(f"{server}() has been called {MOST_HANDED} times. Keep what it returned.")
 
     def _open(self, lab: str, url: str, database: str | None) -> dict[str, Any]:
         if not isinstance(url, str) or not SERVED_AT.fullmatch(url):
@@ -93,7 +105,7 @@ class Observer:
         requirements = self._requirements(lab)
         self.close()
         # Another service begins anew: points of one are not added to those of another.
-        self.verdicts, self.asked = {}, {}
+        self.verdicts = {}
         self._keep()
         self.scene = Scene(requirements, url, self.database if self.terms.record else database)
         return {
@@ -117,11 +129,11 @@ class Observer:
         if check is None:
             known = ", ".join(self.scene.requirements.checks)
             raise UnderloadError(f"This lab has no check {name!r}. Its checks are {known}.")
-        self.asked[name] = self.asked.get(name, 0) + 1
+        self.asked[name] += 1
         if self.asked[name] > self.terms.most_asked:
             raise UnderloadError(f"The check {name!r} has been asked for often enough. Its verdict stands.")
         with self.terms.turn():
-            self.verdicts[name] = verdict(check, self.scene)
+            self.verdicts[name] = verdict(check, self.scene, self.terms.longest)
         self._keep()
         return {"verdict": self.verdicts[name].model_dump()}
 
@@ -148,12 +160,12 @@ _WISHES: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 
-def verdict(check: Check, scene: Scene) -> Verdict:
-    """Observe, and say what came of it. A check that cannot be completed is not passed."""
+def verdict(check: Check, scene: Scene, longest: float = LONGEST_CHECK) -> Verdict:
+    """Observe, and say what came of it. A check that is not completed within ``longest`` s is not passed."""
     expected, observed, passed = check.requirement, "", False
     with noting() as figures:
         try:
-            with _limited(LONGEST_CHECK):
+            with _limited(longest):
                 check.observe(**{name: scene.part(name) for name in check.needs})
             observed, passed = listed(figures), True
         except Failed as failure:
@@ -215,11 +227,20 @@ class Desk:
                 if key.fileobj is until:
                     return self.observer.close()
                 if key.data is None:
-                    self.attend(key.fileobj.accept()[0])
+                    self._welcome(key.fileobj)
                 elif not self._heard(key.fileobj, key.data):
                     self._selector.unregister(key.fileobj)
                     key.fileobj.close()
         return self.observer.close()
+
+    def _welcome(self, listener: socket.socket) -> None:
+        """Attend to one more connection, unless there are so many that nobody honest can have made them."""
+        with suppress(OSError):  # it has gone, or we have no files left for it
+            connection, _ = listener.accept()
+            if len(self._selector.get_map()) > MOST_CONNECTIONS:
+                connection.close()
+            else:
+                self.attend(connection)
 
     def _heard(self, connection: socket.socket, buffer: bytearray) -> bool:
         """Read what came and answer each whole line; return whether to go on."""

@@ -4,7 +4,8 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from underload.judge.client import TIMEOUT, Answer, Calls, Client
@@ -15,6 +16,8 @@ from underload.workload import load
 
 PROBE_EVERY = 0.05  # seconds between two answers looked at while a load runs
 LEAST_PROBES = 5
+
+Probe = tuple[Answer, dict[str, Any]]
 
 
 class Load:
@@ -97,14 +100,11 @@ class Service:
             Failed: an answer was wrong.
         """
         parameters = {name: values for name, values in workload.items() if name not in _WORKLOAD}
-        outcome: list[Any] = []
-        work = outcome, self.url + path, seconds, workload
-        runner = threading.Thread(target=_run, args=work, daemon=True)
-        runner.start()
-        probes = list(self._probe(path, parameters, runner)) if right else []
-        runner.join()
-        if isinstance(outcome[0], BaseException):
-            raise outcome[0]
+        # Or the service could know beforehand which requests are the load's, and which are looked at.
+        workload.setdefault("seed", random.getrandbits(64))
+        with self._probing(path, parameters) if right else nullcontext([]) as probes:
+            # In this thread, so that a check that has taken too long ends its load.
+            result = load(self.url + path, seconds=seconds, **workload)
         if right:
             every(
                 probes,
@@ -112,17 +112,34 @@ class Service:
                 f"{path}: the right answer to each request under load",
                 lambda probe: f"{probe[0].asked}: {probe[0].describe()}",
             )
-        return Load(outcome[0], path)
+        return Load(result, path)
 
-    def _probe(
-        self, path: str, parameters: dict[str, Any], runner: threading.Thread
-    ) -> Iterator[tuple[Answer, dict[str, Any]]]:
-        sent = 0
-        while runner.is_alive() or sent < LEAST_PROBES:
-            drawn = {name: random.choice(values) for name, values in parameters.items()}
-            yield self.get(path.format(**drawn)), drawn
-            sent += 1
-            runner.join(random.uniform(0.5, 1.5) * PROBE_EVERY)
+    @contextmanager
+    def _probing(self, path: str, parameters: dict[str, Any]) -> Iterator[list[Probe]]:
+        """Collect answers meanwhile, a few at least, each with what was drawn for its request."""
+        probes: list[Probe] = []
+        done: Future[None] = Future()
+        over, failed = threading.Event(), threading.Event()
+
+        def probe() -> None:
+            while not failed.is_set() and (not over.is_set() or len(probes) < LEAST_PROBES):
+                drawn = {name: random.choice(values) for name, values in parameters.items()}
+                probes.append((self.get(path.format(**drawn)), drawn))
+                over.wait(random.uniform(0.5, 1.5) * PROBE_EVERY)
+
+        def run() -> None:
+            try:
+                done.set_result(probe())
+            except BaseException as error:  # raised again where the answers are asked for
+                done.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        try:
+            yield probes
+            over.set()
+            done.result()
+        finally:
+            failed.set()
 
     @contextmanager
     def watch_cpu(self) -> Iterator[Usage]:
@@ -144,10 +161,3 @@ class Service:
 
 
 _WORKLOAD = {"users", "rate", "timeout", "seed", "method", "json", "body", "headers"}
-
-
-def _run(outcome: list[Any], url: str, seconds: float, workload: dict[str, Any]) -> None:
-    try:
-        outcome.append(load(url, seconds=seconds, **workload))
-    except BaseException as error:  # raised again where it was asked for
-        outcome.append(error)

@@ -11,6 +11,8 @@ from typing import Any
 from underload.judge.expect import Observed
 from underload.server import Server, start
 
+KEPT_SECONDS = 120  # that an idle connection stays open
+
 
 class Calls:
     """What an upstream saw while it was watched."""
@@ -87,7 +89,10 @@ class Upstream:
     def url(self) -> str:
         """Where it answers; it starts when first asked for."""
         if self._server is None:
-            self._server = start(self._serve, name=f"upstream {self.name}")
+            # uvicorn closes an idle connection after 5 s, just when httpx would stop to use it: one that is
+            # used in that moment would fail, and a correct service with it.
+            name = f"upstream {self.name}"
+            self._server = start(self._serve, name=name, timeout_keep_alive=KEPT_SECONDS)
         return self._server.url
 
     @contextmanager

@@ -73,6 +73,7 @@ def down(service: Service) -> Iterator[None]:
         if not record or not process(service):
             raise UnderloadError(f"{service.title} does not run: start it, and try again.")
         _kill(service)
+        _until(lambda: state.is_free(record.port), STOP_SECONDS)  # a thread of its may go a moment later
         try:
             # A client that keeps trying could otherwise be given this very port to connect from.
             with state.held(record.port):

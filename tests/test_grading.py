@@ -1,0 +1,461 @@
+"""The grader as it is used, from the command line, on a cohort in which nearly everybody means harm."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain, cycle
+from pathlib import Path
+from xml.etree import ElementTree
+
+import psutil
+import pytest
+from cheats import CLAIMS, DECEITS, EDITED, HARM, HONEST, Handed
+from conftest import all_gone
+from kernels import until
+from minicourse import HALF, MINI, OTHER, POINTS, SOLVED, handed_in, make_course
+from typer.testing import CliRunner
+
+from underload.cli import app
+from underload.grading import sandbox
+from underload.grading.files import folder_name
+from underload.grading.record import Record
+
+pytestmark = pytest.mark.skipif(bool(sandbox.unavailable()), reason=sandbox.unavailable())
+
+SECONDS = 600
+COMMAND = [sys.executable, "-c", "from underload.cli import main; main()", "grade"]
+LOCK = f"underload-turn-{os.getuid()}.lock"  # stays, since others may hold it
+
+# What is not run at all: the file's content, and what is said of it.
+REJECTED = {
+    "not JSON": (b'{"cells": [', "is not valid JSON"),
+    "empty": (b"", "The file is empty"),
+    "not UTF-8": (b'{"cells": ["\xff\xfe"]}', "is not UTF-8"),
+    "nested deeply": (b"[" * 100_000 + b"]" * 100_000, "is nested too deeply"),
+    "a list": (b"[]", "is not a notebook"),
+    "nbformat 3": (b'{"nbformat": 3, "metadata": {}, "worksheets": []}', "is of an older format"),
+    "another lab": (json.dumps(handed_in(HALF, OTHER)).encode(), "metadata says lab '01-other'"),
+}
+# Names that a spreadsheet, a file system or a page could stumble over.
+NAMES = {
+    'O"Brien, Pat': 'O"Brien, Pat',
+    '=HYPERLINK("http:evil")': '\'=HYPERLINK("http:evil")',
+    "@cmd|'x'!A1": "'@cmd|'x'!A1",
+    "-1+2": "'-1+2",
+    "<b>Łukasz & 学生": "<b>Łukasz & 学生",
+    "two\nlines": "two\nlines",
+}
+
+
+def cohort() -> list[tuple[str, str, Handed]]:
+    """Return who hands in what, with an honest one after every seventh that is not."""
+    honest = cycle(HONEST.items())
+    edited = {name: handed for name, (_, handed) in EDITED.items()}
+    hostile = list((CLAIMS | DECEITS | HARM | edited).items())
+    spread = list(chain(*([*hostile[i : i + 7], next(honest)] for i in range(0, len(hostile), 7))))
+    return [(f"{number:02} {name}", name, handed) for number, (name, handed) in enumerate(spread)]
+
+
+COHORT = cohort()
+
+
+class Place:
+    """A course, submissions, a report, and a folder for temporary files, all of one grader's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.course, self.handed, self.out, self.tmp = (
+            folder / name for name in ("course", "in", "out", "tmp")
+        )
+        make_course(self.course)
+        self.handed.mkdir()
+        self.tmp.mkdir()
+        self.started: set[psutil.Process] = set()  # all that was seen to descend from the grader
+
+    def hand_in(self, student: str, content: dict | bytes, lab: str = OTHER) -> Path:
+        path = self.handed / student / f"{lab}.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        return path
+
+    def start(self, *arguments: object, **environment: str) -> subprocess.Popen:
+        own = {"UNDERLOAD_COURSE": str(self.course), "TMPDIR": str(self.tmp)}
+        arguments = [str(each) for each in (self.handed, "--out", self.out, *arguments)]
+        return subprocess.Popen(
+            [*COMMAND, *arguments],
+            env={**os.environ, **own, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def grade(self, *arguments: object, **environment: str) -> tuple[int, str]:
+        """Run the command to its end, and return its exit code and what it said."""
+        process = self.start(*arguments, **environment)
+        with self.watching(process):
+            said, _ = process.communicate(timeout=SECONDS)
+        return process.returncode, said
+
+    @contextmanager
+    def watching(self, process: subprocess.Popen) -> Iterator[None]:
+        over = threading.Event()
+
+        def watch() -> None:
+            with suppress(psutil.NoSuchProcess):
+                while not over.wait(0.2):
+                    self.started.update(psutil.Process(process.pid).children(recursive=True))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
+    def records(self) -> dict[tuple[str, str], Record]:
+        found = [Record.model_validate_json(path.read_bytes()) for path in self.out.glob("*/*.json")]
+        return {(each.student, each.lab): each for each in found}
+
+    def rows(self, *without: str) -> list[dict[str, str]]:
+        with (self.out / "gradebook.csv").open(newline="", encoding="utf-8") as file:
+            return [
+                {name: each[name] for name in each if name not in without} for each in csv.DictReader(file)
+            ]
+
+    def left(self) -> list[str]:
+        return sorted(path.name for path in self.tmp.iterdir())
+
+
+def command_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+@contextmanager
+def new_place() -> Iterator[Place]:
+    # Not pytest's tmp_path: root's is closed to the user that servers run as.
+    folder = Path(tempfile.mkdtemp(prefix="underload-"))
+    folder.chmod(0o711)
+    try:
+        yield Place(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def place():
+    with new_place() as made:
+        yield made
+
+
+class Doubler(BaseHTTPRequestHandler):
+    """Somebody outside the sandbox, who knows the answer."""
+
+    def do_GET(self):
+        body = str(2 * int(self.path.rpartition("/")[2])).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def accomplice():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Doubler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def graded(accomplice):
+    """Grade the whole cohort once."""
+    with new_place() as place:
+        for student, name, handed in COHORT:
+            code = handed.code.replace("COURSE", str(place.course)).replace("PORT", str(accomplice))
+            notebook = handed_in(code, handed.lab)
+            if name in EDITED:
+                EDITED[name][0](notebook)
+            place.hand_in(student, notebook, handed.lab)
+        for student, (content, _) in REJECTED.items():
+            place.hand_in(student, content, MINI)
+        for student in NAMES:
+            place.hand_in(student, handed_in(HALF, OTHER) if student[0] in "O=" else b"")
+        hand_in_no_files(place)
+        place.code, place.said = place.grade("--jobs", 2, "--cell-seconds", 6)
+        yield place
+
+
+def hand_in_no_files(place: Place) -> None:
+    secret = place.course / f"solutions/{MINI}.ipynb"
+    for student in ("a link", "a pipe", "a folder", "100 MB"):
+        (place.handed / student).mkdir()
+    (place.handed / f"a link/{MINI}.ipynb").symlink_to(secret)
+    (place.handed / "a linked folder").symlink_to(place.course / "solutions")
+    os.mkfifo(place.handed / f"a pipe/{MINI}.ipynb")
+    (place.handed / f"a folder/{MINI}.ipynb").mkdir()
+    with (place.handed / f"100 MB/{MINI}.ipynb").open("wb") as file:
+        file.truncate(100_000_000)
+
+
+NO_FILES = {
+    ("a link", MINI): "symbolic link",
+    ("a linked folder", ""): "symbolic link",
+    ("a pipe", MINI): "This is not a file",
+    ("a folder", MINI): "This is not a file",
+    ("100 MB", MINI): "The file has 100 MB",
+}
+
+
+@pytest.mark.parametrize(("student", "name", "handed"), COHORT, ids=[student for student, _, _ in COHORT])
+def test_each_earns_what_its_service_does_and_nothing_else(graded, student, name, handed):
+    record, points = graded.records()[student, handed.lab], POINTS[handed.lab]
+    assert {check.name for check in record.checks if check.passed} == set(handed.earns.split())
+    assert record.points == sum(points[check] for check in handed.earns.split())
+    assert (record.possible, [check.name for check in record.checks]) == (sum(points.values()), list(points))
+    assert record.status == handed.status and handed.reason in record.reason
+    assert set(handed.restored) <= set(record.restored_cells)
+    if name not in EDITED:
+        assert record.restored_cells == []
+
+
+def test_everything_was_graded_or_rejected_with_a_reason(graded):
+    assert graded.code == 0, graded.said
+    assert len(graded.records()) == len(COHORT) + len(REJECTED) + len(NO_FILES) + len(NAMES)
+
+
+@pytest.mark.parametrize("student", REJECTED)
+def test_what_is_no_notebook_is_rejected(graded, student):
+    record = graded.records()[student, MINI]
+    assert (record.status, record.points, record.possible) == ("rejected", 0, 10)
+    assert REJECTED[student][1] in record.reason
+
+
+@pytest.mark.parametrize("student", NO_FILES, ids=str)
+def test_what_is_no_file_is_rejected(graded, student):
+    record = graded.records()[student]
+    assert (record.status, record.points) == ("rejected", 0)
+    assert NO_FILES[student] in record.reason
+
+
+def test_the_gradebook_holds_everybody_and_no_formula(graded):
+    rows = {(row["student"], row["lab"]): row for row in graded.rows()}
+    assert len(rows) == len(graded.records())
+    for (student, lab), record in graded.records().items():
+        row = rows[NAMES.get(student, student), lab]
+        found = int(row["points"]), int(row["possible"]), row["status"]
+        assert found == (record.points, record.possible, record.status)
+        assert float(row["seconds"]) >= 0
+    assert not [row for row in rows.values() if row["student"][0] in "=+-@"]
+
+
+def test_names_of_any_kind_have_their_report(graded):
+    for student in NAMES:
+        record = graded.records()[student, OTHER]
+        assert record.points == (student[0] in "O=")
+        folder = graded.out / folder_name(student)
+        assert sorted(path.name for path in folder.iterdir()) == [f"{OTHER}.html", f"{OTHER}.json"]
+
+
+def test_a_record_is_what_is_documented(graded):
+    about = {"student", "lab", "status", "points", "possible", "checks", "restored_cells", "seconds"}
+    of_a_check = {"name", "points", "possible", "passed", "expected", "observed", "message"}
+    for path in graded.out.glob("*/*.json"):
+        record = json.loads(path.read_text())
+        assert about <= set(record)
+        assert all(set(check) == of_a_check for check in record["checks"])
+
+
+def test_the_report_for_ci_counts_every_check(graded):
+    suites = ElementTree.parse(graded.out / "junit.xml").getroot()
+    records = graded.records().values()
+    assert len(suites) == len(records)
+    ran = [record for record in records if record.status != "rejected"]
+    lost = sum(not check.passed for record in ran for check in record.checks)
+    assert int(suites.get("failures")) == lost
+    assert int(suites.get("errors")) == sum(record.status != "graded" for record in records)
+
+
+def test_nothing_that_was_started_goes_on(graded):
+    assert len(graded.started) > 100
+    assert all_gone(list(graded.started), seconds=1)
+
+
+def test_no_temporary_file_stays(graded):
+    assert graded.left() == [LOCK]
+
+
+def test_no_secret_and_nothing_of_a_submission_is_written_elsewhere(graded):
+    assert sorted(path.name for path in graded.course.iterdir()) == ["labs", "solutions"]
+    assert not [path for path in graded.out.rglob("*") if path.is_symlink()]
+    assert stat.S_ISFIFO((graded.handed / f"a pipe/{MINI}.ipynb").stat().st_mode)
+
+
+# How it is called, stopped, and resumed.
+
+
+def test_wrong_usage_is_refused_before_anything_is_done(place):
+    def refused(*arguments: str) -> str:
+        done = CliRunner().invoke(app, ["grade", str(place.handed), "--out", str(place.out), *arguments])
+        assert done.exit_code == 2
+        return done.output
+
+    assert "There is no notebook in" in refused()
+    place.hand_in("solved", handed_in(HALF, OTHER))
+    for shard in ("3/2", "0/2", "half", "1/0"):
+        assert "is no part of a whole" in refused("--shard", shard)
+    refused("--jobs", "0")
+    code, said = place.grade("--isolate", "required", PATH="/nowhere")
+    assert code == 2 and "There is no sandbox, since bubblewrap is not installed" in said
+    assert not place.out.exists()
+    place.out.write_text("")
+    assert "is a file" in refused()
+    shutil.rmtree(place.handed)
+    assert "There is no" in refused()
+    assert place.left() == []
+
+
+def test_shards_make_up_the_whole_and_none_is_graded_over(place):
+    for student in ("a", "c"):
+        place.hand_in(student, handed_in(HALF, OTHER))
+    for student in ("b", "d", "e"):
+        place.hand_in(student, b"")
+    rows = []
+    for part in (1, 2):
+        assert place.grade("--shard", f"{part}/2")[0] == 0
+        rows += place.rows()
+        done = CliRunner().invoke(app, ["grade", str(place.handed), "--out", str(place.out)])
+        assert done.exit_code == 2 and "holds a report: add --resume" in done.output
+        shutil.rmtree(place.out)
+    assert [(row["student"], row["points"], row["status"]) for row in rows] == [
+        ("a", "1", "graded"),
+        ("c", "1", "graded"),
+        ("e", "0", "rejected"),
+        ("b", "0", "rejected"),
+        ("d", "0", "rejected"),
+    ]
+
+
+def test_killed_half_way_and_resumed_it_ends_the_same(place):
+    for student in "abcd":
+        place.hand_in(student, handed_in(HALF if student in "abd" else "", OTHER))
+    process = place.start()
+    until(lambda: len(list(place.out.glob("*/*.json"))) >= 2, SECONDS)
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    assert started and all_gone(started)
+    assert len(place.left()) == 2  # it could not remove its folder
+    before = place.records()
+    assert 2 <= len(before) < 4
+
+    changed = "a"
+    place.hand_in(changed, b"")
+    assert place.grade("--resume")[0] == 0
+    points = {record.student: record.points for record in place.records().values()}
+    assert points == {"a": 0, "b": 1, "c": 0, "d": 1}
+    assert place.records()[changed, OTHER].status == "rejected"
+    untouched = [key for key in before if key[0] != changed]
+    assert [place.records()[key] for key in untouched] == [before[key] for key in untouched]
+    assert [row["student"] for row in place.rows()] == list("abcd")
+    assert place.left() == [LOCK]
+
+
+def test_stopped_it_leaves_a_gradebook_and_nothing_else(place):
+    place.hand_in("a", handed_in(HALF, OTHER))
+    place.hand_in("b", handed_in("# %% lab\nimport time; time.sleep(600)", OTHER))
+    process = place.start()
+    until(lambda: list(place.out.glob("a/*.json")), SECONDS)
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    process.communicate(timeout=SECONDS)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert all_gone(started, seconds=1)
+    assert [row["student"] for row in place.rows()] == ["a"]
+    assert place.left() == [LOCK]
+
+
+def test_a_lab_whose_checks_fail_to_load_is_the_graders_failure_and_no_one_elses(place):
+    third = copy_lab(place.course, "02-third")
+    checks = place.course / "labs/checks/third.py"
+    sound = checks.read_text()
+    checks.write_text("import nothing_of_this_name")
+    place.hand_in("a", third, "02-third")
+    place.hand_in("b", handed_in(HALF, OTHER))
+    place.hand_in("c", b"", "02-third")
+    code, said = place.grade()
+    assert code == 1 and "The grader itself failed on this notebook: ModuleNotFoundError" in said
+    assert {student: record.points for (student, _), record in place.records().items()} == {
+        "a": 0,
+        "b": 1,
+        "c": 0,
+    }
+    assert place.records()["a", "02-third"].status == "crashed"
+
+    checks.write_text(sound)
+    assert place.grade("--resume")[0] == 0
+    assert place.records()["a", "02-third"].points == 1
+    assert place.records()["c", "02-third"].status == "rejected"
+
+
+def copy_lab(course: Path, stem: str) -> bytes:
+    """Give the course one more lab, like its last, and return a notebook that has solved it."""
+
+    def renamed(content: str) -> str:
+        return (
+            content.replace(OTHER, stem)
+            .replace('"other', f'"{stem[3:]}')
+            .replace('other\\"', f'{stem[3:]}\\"')
+        )
+
+    for folder, names in (("solutions", (OTHER, stem)), ("labs/checks", (OTHER[3:], stem[3:]))):
+        (source,) = (course / folder).glob(f"{names[0]}.*")
+        source.with_stem(names[1]).write_text(renamed(source.read_text()))
+    return renamed(json.dumps(handed_in(HALF, OTHER))).encode()
+
+
+def test_a_worker_that_dies_is_followed_by_another(place):
+    place.hand_in("a", handed_in("# %% lab\nimport time; time.sleep(600)", OTHER))
+    place.hand_in("b", handed_in(HALF, OTHER))
+    process = place.start()
+
+    def running(what: str) -> list[psutil.Process]:
+        below = psutil.Process(process.pid).children(recursive=True)
+        return [each for each in below if what in command_of(each)]
+
+    until(lambda: running("ipykernel.kernelapp"), SECONDS)
+    workers = [each for each in running("underload.grading.worker") if "bwrap" not in command_of(each)]
+    min(workers, key=psutil.Process.create_time).kill()  # the others are its forks
+    said, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1 and "The grader's worker ended" in said
+    assert {record.student: record.points for record in place.records().values()} == {"a": 0, "b": 1}
+    assert place.left() == [LOCK]
+
+
+def test_without_a_sandbox_it_warns_and_grades(place, accomplice):
+    place.hand_in("solved", handed_in(SOLVED), MINI)
+    code = DECEITS["asks outside"].code.replace("PORT", str(accomplice))
+    place.hand_in("asks outside", handed_in(code, OTHER))
+    code, said = place.grade(PATH="/nowhere")
+    assert code == 0, said
+    assert "There is no sandbox." in said and "they can read your files" in said
+    points = {record.student: record.points for record in place.records().values()}
+    assert points == {"solved": 10, "asks outside": 1}  # as the warning says
+    assert all_gone(list(place.started), seconds=1)
+    assert place.left() == [LOCK]
