@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from underload.grading import report
 from underload.grading.page import page
-from underload.grading.record import CheckRecord, Record, rejected
+from underload.grading.record import FAILED, CheckRecord, Record, rejected
 from underload.judge.check import Check
 from underload.judge.verdict import Verdict
 
@@ -292,3 +292,10 @@ def test_the_same_records_make_the_same_bytes(tmp_path):
         made.append([(path.relative_to(tmp_path / name), path.read_bytes()) for path in files])
     assert made[0] == made[1]
     assert len(made[0]) == 8
+
+
+def test_a_failure_of_the_graders_own_is_not_laid_at_the_learners_door():
+    record = Record.of("ada", "01-blocking", "crashed", [], reason=f"{FAILED}its disk is full.")
+    said = page(record)
+    assert "Not graded yet" in said and "no fault of the notebook" in said
+    assert "submit again" not in said

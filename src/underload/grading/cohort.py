@@ -16,14 +16,13 @@ from underload.grading.crew import Crew, crew
 from underload.grading.graft import graft
 from underload.grading.intake import Rejected
 from underload.grading.notebook import judged_as, lab_stems
-from underload.grading.record import CheckRecord, Record, Status, rejected
+from underload.grading.record import FAILED, CheckRecord, Record, Status, rejected
 from underload.grading.release import lab_from
 from underload.grading.submission import Submission, find, read
 from underload.grading.workplace import workplace
 from underload.judge.check import Check, load_checks
 from underload.judge.verdict import Verdict
 
-FAILED = "The grader itself failed on this notebook: "
 _VERDICTS = TypeAdapter(dict[str, Verdict])
 _STATUS: dict[str, Status] = {"finished": "graded", "timeout": "timeout", "crashed": "crashed"}
 

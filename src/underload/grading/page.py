@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from html import escape
 
-from underload.grading.record import CheckRecord, Record
+from underload.grading.record import FAILED, CheckRecord, Record
 
 LABELS = ("asked", "observed", "look at", "hint")
 HEADLINE = re.compile(r"[✔✘] \d+/\d+ (.+)")
@@ -25,6 +25,10 @@ STATUS = {
         "find the one after which the kernel is gone, and submit again.",
     ),
 }
+BLAMELESS = (
+    "Not graded yet",
+    "That is no fault of the notebook. Whoever grades it runs the same command again with --resume.",
+)
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 STYLE = """
@@ -100,8 +104,9 @@ def _head(record: Record) -> Iterator[str]:
 
 def _reason(record: Record) -> Iterator[str]:
     if record.reason:
-        yield f"<aside>\n<h2>{STATUS[record.status][0]}</h2>"
-        yield f"<p>{_said(record.reason)}</p>\n<p>{STATUS[record.status][1]}</p>\n</aside>"
+        what, advice = BLAMELESS if record.reason.startswith(FAILED) else STATUS[record.status]
+        yield f"<aside>\n<h2>{what}</h2>"
+        yield f"<p>{_said(record.reason)}</p>\n<p>{advice}</p>\n</aside>"
 
 
 def _checks(record: Record) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeIn
 from underload.judge.check import Check
 from underload.judge.verdict import Verdict
 
+FAILED = "The grader itself failed on this notebook: "  # how such a reason begins
 Status = Literal["graded", "rejected", "timeout", "crashed"]
 
 
