@@ -15,8 +15,8 @@ from underload import running
 def app_stopped():
     """Leave no service behind, whatever a test did, but for those that a module shares under a name."""
     yield
-    if server := running.named("app"):
-        server.stop()
+    for name in [name for name in running.names() if name == "app" or name.startswith("upstream ")]:
+        running.named(name).stop()
 
 
 @pytest.fixture

@@ -73,6 +73,11 @@ def named(name: str) -> Server | None:
     return _running.get(name)
 
 
+def names() -> list[str]:
+    """Return the names of all servers of this kernel that have not been stopped."""
+    return list(_running)
+
+
 def find(host: str, port: int) -> Server | None:
     """Return the running server of this kernel at an address, if there is one."""
     here = (server for server in _running.values() if server.port == port)

@@ -1,11 +1,13 @@
 """An ASGI app served by a thread of this kernel, whose event loop is watched."""
 
 import asyncio
+import atexit
 import logging
 import socket
 import threading
 import time
 import warnings
+import weakref
 from array import array
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +22,8 @@ from underload.running import START_LIMIT, STOP_LIMIT, Server, bind
 
 LAG_EVERY = 0.01  # seconds between two looks at the event loop
 LAG_KEPT = 60_000  # samples: ten minutes
+LEAVE_LIMIT = 1.0  # seconds a server may take, twice, when the interpreter ends
+_serving: "weakref.WeakSet[ThreadServer]" = weakref.WeakSet()
 _UVICORN = str(Path(uvicorn.__file__).parent)
 
 
@@ -38,6 +42,7 @@ class ThreadServer(Server):
         self._settled = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name=f"underload {name}")
         self._thread.start()
+        _serving.add(self)
         try:
             self._await_start()
         except BaseException:  # the stop button too
@@ -111,6 +116,13 @@ class ThreadServer(Server):
     def running(self) -> bool:
         return self._thread.is_alive()
 
+    def leave(self) -> None:
+        """Stop because the interpreter ends: a thread that still ran then could crash it."""
+        self._uvicorn.should_exit = True
+        self._thread.join(LEAVE_LIMIT)
+        self._cancel()
+        self._thread.join(LEAVE_LIMIT)
+
     def _stop(self) -> None:
         self._uvicorn.should_exit = True
         self._thread.join(2 * STOP_LIMIT)
@@ -130,6 +142,13 @@ class ThreadServer(Server):
     def exception_since(self, moment: float) -> str:
         raised, line = self._raised
         return line if raised >= moment else ""
+
+
+@atexit.register
+def _leave() -> None:
+    for server in list(_serving):
+        if server.running:
+            server.leave()
 
 
 def _in_one_line(error: BaseException) -> str:
