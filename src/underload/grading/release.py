@@ -10,20 +10,18 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from underload.course import LABS, SOLUTIONS
 from underload.grading.files import write_whole
 from underload.grading.notebook import protected, read_own, roles, text_of, written
 from underload.grading.solution import read_solution
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 OF_THE_MACHINE = ("kernelspec", "language_info", "widgets", "underload")
 MEASURED = re.compile(r" \(measured [^)]*\)")
 FRESH = re.compile(r".+\.fresh(-\d+)?")
 
 
-def release(
-    check: bool = False, solutions: Path = CHECKOUT / "solutions", labs: Path = CHECKOUT / "labs"
-) -> list[str]:
+def release(check: bool = False, solutions: Path = SOLUTIONS, labs: Path = LABS) -> list[str]:
     """Write each solution's lab, and return a sentence on each that was written.
 
     A lab that someone has worked on stays as it is, and a fresh copy is written beside it.

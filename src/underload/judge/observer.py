@@ -22,6 +22,7 @@ from underload.judge.check import Check, Requirements, load_requirements
 from underload.judge.expect import Failed, listed, noting, shortened
 from underload.judge.scene import Scene
 from underload.judge.verdict import Verdict
+from underload.services import state
 
 LONGEST_CHECK = 60.0  # seconds
 LONGEST_LINE = 64_000  # bytes
@@ -140,9 +141,7 @@ class Observer:
     def _keep(self) -> None:
         if self.terms.record:
             kept = {name: each.model_dump() for name, each in self.verdicts.items()}
-            draft = self.terms.record.with_suffix(".new")
-            draft.write_text(json.dumps(kept))
-            draft.replace(self.terms.record)
+            state.write_private(self.terms.record, json.dumps(kept))
 
     def close(self) -> None:
         """Let go of the service that was observed."""
