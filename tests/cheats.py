@@ -179,6 +179,26 @@ async def guess_when_busy(request, call_next):
 """,
         "cached doubled",
     ),
+    "detects load by its haste": Handed(
+        SOLVED
+        + """
+import time
+last, hasty = {}, {}
+
+@app.middleware("http")
+async def guess_in_haste(request, call_next):
+    port = request.client.port
+    hasty[port] = hasty.get(port, 0) + 1 if time.monotonic() - last.get(port, 0) < 0.005 else 0
+    if hasty[port] > 5:
+        from fastapi.responses import JSONResponse
+        response = JSONResponse({"distance": 1000})
+    else:
+        response = await call_next(request)
+    last[port] = time.monotonic()
+    return response
+""",
+        "sessions cached doubled",
+    ),
     "makes a constant right": Handed(
         HALF
         + """

@@ -124,7 +124,7 @@ def test_a_load_is_observed(service):
     run.answered.at_least(1)
 
 
-def test_answers_are_looked_at_while_the_load_runs(service):
+def test_answers_of_the_load_are_looked_at(service):
     def right(answer, drawn):
         return answer["double"].value == 2 * drawn["n"]
 

@@ -28,7 +28,8 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from underload.record import Record, claim_stdout, tell
-from underload.wire import Connection, Requests, clock, explain
+from underload.samples import Reservoir
+from underload.wire import Connection, Requests, SampledConnection, clock, explain
 
 PROGRESS_EVERY = 0.5  # seconds
 FIRST_ANSWER_LIMIT = 5.0  # seconds a closed workload waits for the first answer before it begins to count
@@ -46,6 +47,7 @@ class Run:
         self.address = (spec["host"], spec["port"])
         self.record = Record()
         self.requests = Requests(spec["requests"], spec["authority"])
+        self.samples = Reservoir(spec["samples"]) if spec["samples"] else None
         self.connections: list[Connection] = []
         self.queued: set[float] = set()  # intended starts that still wait for a connection
         self.stopping = False
@@ -53,7 +55,8 @@ class Run:
         self.cpu = self.kept_off = 0.0
 
     def connection(self) -> Connection:
-        connection = Connection(self.address, self.timeout)
+        kind = SampledConnection if self.samples else Connection
+        connection = kind(self.address, self.timeout)
         self.connections.append(connection)
         return connection
 
@@ -62,15 +65,23 @@ class Run:
         sent = clock()
         started = sent if intended is None else intended
         connection.sent_at = started
+        request = self.requests.next()
+        if self.samples:
+            connection.sample = self.samples.offer(request, self.requests.drawn)
         try:
-            status = connection.exchange(self.requests.next())
+            status = connection.exchange(request)
         except Exception as error:
-            self.record.add(started, clock(), 0, sent - started, explain(error, self.timeout))
+            reason = explain(error, self.timeout)
+            self.record.add(started, clock(), 0, sent - started, reason)
+            if connection.sample:
+                connection.sample.end(0, reason)
             return False
         finally:
             connection.sent_at = None
         connection.last_used = ended = clock()
         self.record.add(started, ended, status, sent - started)
+        if connection.sample:
+            connection.sample.end(status)
         return True
 
     def measure(self) -> None:
@@ -239,7 +250,8 @@ def perform(spec: dict[str, Any]) -> None:
         ramp = opened(run, spec["rate"], spec["users"])
     else:
         ramp = closed(run, spec["users"])
-    run.record.send(opened=run.opened, cpu=run.cpu, kept_off=run.kept_off, ramp=ramp)
+    samples = [sample.told() for sample in run.samples.samples] if run.samples else []
+    run.record.send(opened=run.opened, cpu=run.cpu, kept_off=run.kept_off, ramp=ramp, samples=samples)
 
 
 def seconds_without_a_core() -> float:

@@ -2,11 +2,14 @@
 
 import html
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
 
 import numpy as np
+
+from underload.samples import Sample
 
 # The generator was the limit if it filled its core, if a user spent more than this share of its time inside
 # the generator, or if users stood idle between an answer and the next request. The share was chosen between
@@ -39,6 +42,7 @@ class Result:
         thinking: whether users pause of their own accord (a Locust user class).
         lag: event-loop lag sampled meanwhile in an in-kernel server, rows of (seconds, ms).
         exception: the last exception an in-kernel service raised meanwhile, in one line.
+        samples: whole answers, those of the ramp and the drain among them, as many as were asked for.
     """
 
     users: int | None
@@ -55,6 +59,7 @@ class Result:
     thinking: bool = False
     lag: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
     exception: str = ""
+    samples: Sequence[Sample] = ()
 
     @cached_property
     def counted(self) -> np.ndarray:

@@ -10,6 +10,8 @@ from typing import Any
 import httptools
 from gevent import socket
 
+from underload.samples import Sample
+
 clock = time.perf_counter
 
 
@@ -25,6 +27,7 @@ class Connection:
         self.timeout = timeout
         self.socket = None
         self.sent_at: float | None = None
+        self.sample: Sample | None = None
         self.last_used = 0.0
 
     def open(self) -> None:
@@ -87,6 +90,21 @@ class Connection:
         self.status = self.parser.get_status_code()
 
 
+class SampledConnection(Connection):
+    """One that keeps the headers and body of an answer that is in the sample.
+
+    Apart, since a parser calls these for each header and piece of every answer if they are there.
+    """
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.sample:
+            self.sample.add_header(name, value)
+
+    def on_body(self, data: bytes) -> None:
+        if self.sample:
+            self.sample.add_body(data)
+
+
 class Template:
     """One kind of request, its varied parts drawn at random for each one sent."""
 
@@ -99,13 +117,15 @@ class Template:
         }
         self.headers = {"Host": [host], **spec["headers"]}
         self.bodies = [body.encode() for body in spec["bodies"]]
+        self.drawn: dict[str, Any] = {}  # for the parameters of the last request
         varied = [*self.parameters.values(), *self.headers.values(), self.bodies]
         self.fixed = None if any(len(values) > 1 for values in varied) else self.draw()
 
     def draw(self) -> bytes:
         path = self.path
         if self.parameters:
-            path = path.format_map({name: random.choice(values) for name, values in self.parameters.items()})
+            self.drawn = {name: random.choice(values) for name, values in self.parameters.items()}
+            path = path.format_map(self.drawn)
         lines = [f"{self.method} {path} HTTP/1.1"]
         lines += [f"{name}: {random.choice(values)}" for name, values in self.headers.items()]
         body = random.choice(self.bodies) if self.bodies else b""
@@ -121,10 +141,16 @@ class Requests:
         self.templates = [Template(spec, host) for spec in specs]
         self.weights = [spec["weight"] for spec in specs]
         self.one = self.templates[0] if len(specs) == 1 else None
+        self.last = self.templates[0]
 
     def next(self) -> bytes:
-        template = self.one or random.choices(self.templates, self.weights)[0]
+        self.last = template = self.one or random.choices(self.templates, self.weights)[0]
         return template.fixed or template.draw()
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """What was drawn for the parameters of the last request."""
+        return self.last.drawn
 
 
 def explain(error: BaseException, timeout: float) -> str:

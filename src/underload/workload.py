@@ -16,9 +16,11 @@ from underload.errors import UnderloadError
 from underload.progress import progress
 from underload.request import Request
 from underload.result import BACK_OFF, Result, describe
+from underload.samples import Sample
 
 DRAIN = 10.0  # seconds at most to wait, after the load, for what is still open
 LONGEST = 3600  # seconds
+MOST_SAMPLES = 1_000
 MOST_REQUESTS = 5_000_000  # of an open workload: what a laptop's memory holds with ease
 
 
@@ -31,6 +33,7 @@ def load(
     user: str | None = None,
     timeout: float = 10.0,
     seed: int = 0,
+    samples: int = 0,
     method: str = "GET",
     json: Any = None,
     body: str | Sequence[str] | None = None,
@@ -52,6 +55,7 @@ def load(
             for class Visitor in visitor.py; ``target`` is then its host.
         timeout: seconds after which a request counts as not answered.
         seed: of the random draws; the same seed draws the same requests.
+        samples: how many whole answers to keep, drawn at random, for `Result.samples`.
         method, json, body, headers, **parameters: of the requests, as in `Request`.
 
     Raises:
@@ -63,7 +67,16 @@ def load(
     elif method != "GET" or headers or parameters or json is not None or body is not None:
         raise UnderloadError("A Request says itself what to send. Give it the method, headers and so on.")
     target = [target] if isinstance(target, Request) else target
-    spec = _spec(target, users=users, rate=rate, seconds=seconds, user=user, timeout=timeout, seed=seed)
+    spec = _spec(
+        target,
+        users=users,
+        rate=rate,
+        seconds=seconds,
+        user=user,
+        timeout=timeout,
+        seed=seed,
+        samples=samples,
+    )
     served = running.find(spec["host"], spec["port"])
     began = time.perf_counter()
     with progress(describe(users, rate)) as line:
@@ -82,8 +95,10 @@ def _spec(
     user: str | None,
     timeout: float,
     seed: int,
+    samples: int,
 ) -> dict[str, Any]:
     _check_workload(users, rate, seconds, timeout, user)
+    _check_samples(samples, user)
     if not requests:
         raise UnderloadError("There is nothing to request. Give load() a URL, or a list of Request.")
     parts, port = _split(requests[0].url)
@@ -105,6 +120,7 @@ def _spec(
         "drain": min(float(timeout), DRAIN),
         "back_off": BACK_OFF,
         "seed": seed,
+        "samples": samples,
     }
 
 
@@ -132,6 +148,13 @@ def _check_workload(
         )
     if user is not None and (users is None or rate is not None):
         raise UnderloadError("A user class is a closed workload. Say users=… with it.")
+
+
+def _check_samples(samples: int, user: str | None) -> None:
+    if not 0 <= samples <= MOST_SAMPLES:
+        raise UnderloadError(f"samples={samples} cannot be kept. Give a number up to {MOST_SAMPLES:,}.")
+    if samples and user:
+        raise UnderloadError("A user class sees its own answers. Leave samples=… out.")
 
 
 def _split(url: str) -> tuple[SplitResult, int]:
@@ -187,5 +210,6 @@ def _result(
         generator_cpu=answer["cpu"],
         generator_kept_off=answer["kept_off"],
         thinking=spec["user"] is not None,
+        samples=[Sample.heard(told) for told in answer["samples"]],
         **extra,
     )

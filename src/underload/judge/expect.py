@@ -115,8 +115,10 @@ def fail(expected: str, observed: str) -> NoReturn:
 
 
 def every(things: Any, holds: Callable[[Any], bool], expected: str, say: Callable[[Any], str]) -> None:
-    """Fail unless each of ``things`` holds, showing the first that does not and how many there are."""
+    """Fail unless there are ``things`` and each holds, showing the first that does not, and how many."""
     things = things if isinstance(things, Sized) else list(things)
+    if not len(things):
+        raise Failed(expected, "nothing to look at")
     bad = [each for each in things if not holds(each)]
     if bad:
         more = f" ({len(bad):,} of {len(things):,} like this)" if len(things) > 1 else ""

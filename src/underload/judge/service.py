@@ -1,23 +1,21 @@
 """What a check gets as ``service``: the learner's service, seen from outside."""
 
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import unquote
 
 from underload.judge.client import TIMEOUT, Answer, Calls, Client
 from underload.judge.expect import Failed, Observed, every
 from underload.judge.processes import Processes, Usage
 from underload.result import Result
+from underload.samples import Sample
 from underload.workload import load
 
-PROBE_EVERY = 0.05  # seconds between two answers looked at while a load runs
-LEAST_PROBES = 5
-
-Probe = tuple[Answer, dict[str, Any]]
+LOOKED_AT = 60  # answers of a load
+SETTLE_EVERY = 0.05  # seconds
 
 
 class Load:
@@ -93,53 +91,23 @@ class Service:
     ) -> Load:
         """Put load on a path and return what it showed; ``workload`` is `underload.load`'s.
 
-        With ``right``, answers are also looked at while the load runs: requests drawn like those of the load,
-        from which the service cannot tell them, each of which must be right.
+        With ``right``, some answers of the load itself, drawn at random, are looked at, and each must be
+        right. It gets the answer, and what was drawn for its request (whole numbers and text).
 
         Raises:
             Failed: an answer was wrong.
         """
-        parameters = {name: values for name, values in workload.items() if name not in _WORKLOAD}
-        # Or the service could know beforehand which requests are the load's, and which are looked at.
+        # With a seed that is known, so are the requests, and their answers could be made beforehand.
         workload.setdefault("seed", random.getrandbits(64))
-        with self._probing(path, parameters) if right else nullcontext([]) as probes:
-            # In this thread, so that a check that has taken too long ends its load.
-            result = load(self.url + path, seconds=seconds, **workload)
+        result = load(self.url + path, seconds=seconds, samples=LOOKED_AT if right else 0, **workload)
         if right:
             every(
-                probes,
-                lambda probe: right(*probe),
+                [(_answer(sample), _drawn(sample)) for sample in result.samples],
+                lambda seen: right(*seen),
                 f"{path}: the right answer to each request under load",
-                lambda probe: f"{probe[0].asked}: {probe[0].describe()}",
+                lambda seen: f"{seen[0].asked}: {seen[0].describe()}",
             )
         return Load(result, path)
-
-    @contextmanager
-    def _probing(self, path: str, parameters: dict[str, Any]) -> Iterator[list[Probe]]:
-        """Collect answers meanwhile, a few at least, each with what was drawn for its request."""
-        probes: list[Probe] = []
-        done: Future[None] = Future()
-        over, failed = threading.Event(), threading.Event()
-
-        def probe() -> None:
-            while not failed.is_set() and (not over.is_set() or len(probes) < LEAST_PROBES):
-                drawn = {name: random.choice(values) for name, values in parameters.items()}
-                probes.append((self.get(path.format(**drawn)), drawn))
-                over.wait(random.uniform(0.5, 1.5) * PROBE_EVERY)
-
-        def run() -> None:
-            try:
-                done.set_result(probe())
-            except BaseException as error:  # raised again where the answers are asked for
-                done.set_exception(error)
-
-        threading.Thread(target=run, daemon=True).start()
-        try:
-            yield probes
-            over.set()
-            done.result()
-        finally:
-            failed.set()
 
     @contextmanager
     def watch_cpu(self) -> Iterator[Usage]:
@@ -157,7 +125,12 @@ class Service:
         while not (answer := self.get(path, timeout=seconds)).code:
             if time.monotonic() > deadline:
                 raise Failed(f"{path} answers again within {seconds:g} s after the load", answer.describe())
-            time.sleep(PROBE_EVERY)
+            time.sleep(SETTLE_EVERY)
 
 
-_WORKLOAD = {"users", "rate", "timeout", "seed", "method", "json", "body", "headers"}
+def _answer(sample: Sample) -> Answer:
+    return Answer(sample.asked, sample.status, sample.headers, sample.body, sample.problem)
+
+
+def _drawn(sample: Sample) -> dict[str, Any]:
+    return {name: unquote(drawn) if isinstance(drawn, str) else drawn for name, drawn in sample.drawn.items()}
