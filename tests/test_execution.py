@@ -61,8 +61,10 @@ while True:
 def test_endless_output_that_swallows_the_interrupt(grader):
     swallow = "while True:\n  try:\n    while True: print('more')\n  except BaseException: pass"
     outcome = grader.run(swallow, cell_seconds=1, answer_seconds=0.5)
-    reason = "Code cell 1 could not be stopped after 1 s."
-    assert (outcome["ended"], outcome["reason"]) == ("timeout", reason)
+    # Now and then the interrupt comes between two lines of the loop, where nothing swallows it.
+    reasons = {f"Code cell 1 {end} 1 s." for end in ("could not be stopped after", "took longer than")}
+    assert outcome["ended"] == "timeout"
+    assert outcome["reason"] in reasons
 
 
 def test_many_cells_that_each_take_their_time(grader):

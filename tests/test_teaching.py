@@ -141,6 +141,19 @@ def test_the_knee_draws_one_point_a_run():
     assert png(plot)
 
 
+def test_a_sweep_draws_one_point_a_value():
+    plot = plots.sweep("connections", {1: run([1] * 50), 60: run([5] * 50)})
+    assert list(plot.axes[1].lines[0].get_xdata()) == [1, 60]
+    assert png(plot)
+
+
+def test_a_timeline_draws_each_series_and_the_limit():
+    plot = plots.timeline("sessions", {"budget": 10}, naive=[(0, 1), (0.1, 40)], pooled=[(0, 10)])
+    assert [list(line.get_ydata()) for line in plot.axes[0].lines] == [[1, 40], [10], [10, 10]]
+    assert [line.get_color() for line in plot.axes[0].lines] == [plots.BEFORE, plots.AFTER, plots.LIMIT]
+    assert repr(plot) == "<figure: sessions over seconds: naive, pooled>"
+
+
 def test_spans_rule_off_the_calls_that_had_a_place():
     plot = plots.spans([(0, 0.5)] * 40 + [(0, 1.0)], mark=40)
     assert len({line.get_color() for line in plot.axes[0].lines[:41]}) == 2
