@@ -17,6 +17,9 @@ from underload.judge.upstream import Upstream
 SECRET = secrets.token_hex()  # so that nobody but the archive knows what is in it
 PART = 120_000  # delays in one summary
 FIRST = range(200_000)
+# Interpreters at work. Two processes and the loop: seen 2.1 to 2.3 when quiet, 1.5 to 1.7 beside two busy
+# neighbours; threads: 1.0; the loop beside one process: 1.2.
+ENOUGH = 1.4
 
 
 def kept(path: str) -> dict[str, int]:
@@ -97,23 +100,24 @@ def sustained(service, archive):
 def cores(service, db):
     """Eight users' summaries keep more than one interpreter at work, or come faster than one could compute them."""
     service.settle("/health")
-    one = seconds_of_one(db)
-    with service.watch_cpu() as used:
-        busy = service.load("/summary/{first}", users=8, seconds=2.5, right=is_right(db), first=FIRST)
-    # Whose algorithm is better needs less of a core for the same work, so work done counts too.
-    work = max(used.interpreters.value, busy.result.throughput * one)
-    # Two processes and the loop: seen 2.1 to 2.3; threads: 1.0. The loop beside one process: 1.2.
-    Observed(work, "interpreters at work").at_least(1.4)
-    busy.errors.equals(0)
+    one, work = seconds_of_one(db), 0.0
+    for _ in range(2):  # a neighbour of ours can starve the loop, which feeds the processes
+        if work < ENOUGH:
+            with service.watch_cpu() as used:
+                busy = service.load("/summary/{first}", users=8, seconds=2.5, right=is_right(db), first=FIRST)
+            # Whose algorithm is better needs less of a core for the same work, so work done counts too.
+            work = max(work, used.interpreters.value, busy.result.throughput * one)
+            busy.errors.equals(0)
+    Observed(work, "interpreters at work").at_least(ENOUGH)
 
 
 def seconds_of_one(db) -> float:
     """CPU seconds that a summary takes in plain Python on one core here and now."""
     parts = [delays(db)[first : first + PART] for first in random.sample(FIRST, 5)]
-    began = time.process_time()
+    began = time.thread_time()
     for part in parts:
         statistics.pstdev(part)
-    return (time.process_time() - began) / len(parts)
+    return (time.thread_time() - began) / len(parts)
 
 
 @check(

@@ -19,6 +19,7 @@ from underload.result import number
 
 BEFORE, AFTER, LIMIT = "#7d7d7d", "#0072B2", "#D03027"
 BETWEEN = ("#E69F00", "#009E73")
+PARTS = (AFTER, *BETWEEN, "#CC79A7", "#56B4E9", BEFORE)  # of one whole
 MARKERS = "osD^vP"
 GROUND, INK = "#ffffff", "#222222"
 WIDTH, DOTS = 7.6, 200  # inches, dots an inch; shown at half that, for sharp screens

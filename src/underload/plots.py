@@ -12,6 +12,7 @@ from underload.figure import (
     INK,
     LIMIT,
     MARKERS,
+    PARTS,
     Plot,
     colours,
     legend,
@@ -58,6 +59,28 @@ def bars(
     for name, value in (limits or {}).items():
         axes.axvline(value, color=LIMIT, linewidth=1.6, label=f"{name}: {number(value)}")
     axes.set_xlim(0, 1.15 * max([*values.values(), guess or 0, *(limits or {}).values()]))
+    legend(axes)
+    return plot
+
+
+def parts(label: str, **wholes: Mapping[str, float]) -> Plot:
+    """Draw one bar a whole, made of its named parts, the same part in the same colour throughout."""
+    names = list(dict.fromkeys(part for whole in wholes.values() for part in whole))
+    plot = Plot(f"{label}: {_names(wholes)}, each as {', '.join(names)}", height=1.0 + 0.42 * len(wholes))
+    (axes,) = plot.axes
+    ends = np.zeros(len(wholes))
+    rows = list(map(_spoken, wholes))
+    for name, colour in zip(names, PARTS, strict=False):
+        lengths = np.array([whole.get(name, 0.0) for whole in wholes.values()])
+        axes.barh(rows, lengths, left=ends, color=colour, height=0.62, label=name)
+        ends += lengths
+    for row, end in enumerate(ends):
+        axes.annotate(f" {number(end)}", (end, row), va="center", fontsize=11, fontweight="bold", color=INK)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    number_axis(axes.xaxis, label)
+    axes.tick_params(axis="y", labelsize=11, length=0)
+    axes.set_xlim(0, 1.15 * max(ends))
     legend(axes)
     return plot
 
@@ -185,8 +208,13 @@ def guesses(pairs: Mapping[str, tuple[float, float]]) -> Plot:
     """Draw each prediction against what came out, as a ratio: on the line is exact."""
     plot = Plot(f"predictions against outcomes: {len(pairs)}", height=0.9 + 0.5 * len(pairs))
     (axes,) = plot.axes
+    reach = max(
+        3.0,
+        *(max(guess / outcome, outcome / guess) for guess, outcome in pairs.values() if guess and outcome),
+    )
     for row, (guess, outcome) in enumerate(pairs.values()):
-        ratio = max(guess, 1e-9) / max(outcome, 1e-9)
+        # A prediction of nothing, or where nothing came, is off by more than any scale has room for.
+        ratio = np.clip(guess / outcome if outcome else np.inf, 1 / reach, reach) if guess or outcome else 1.0
         axes.plot([1, ratio], [row, row], color=INK, linestyle=":", linewidth=1.6)
         axes.plot(ratio, row, "o", color=AFTER, markersize=8)
         axes.annotate(
@@ -195,11 +223,7 @@ def guesses(pairs: Mapping[str, tuple[float, float]]) -> Plot:
         )  # fmt: skip
     axes.axvline(1, color=INK, linewidth=1.2)
     axes.set_xscale("log")
-    reach = max(
-        3.0,
-        *(max(guess / outcome, outcome / guess) for guess, outcome in pairs.values() if guess and outcome),
-    )
-    axes.set_xlim(1 / (1.6 * reach), 1.6 * reach)
+    axes.set_xlim(1 / (1.6 * reach**1.1), 1.6 * reach**1.1)
     axes.set_ylim(len(pairs) - 0.5, -0.7)
     axes.set_yticks(range(len(pairs)), list(pairs))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{number(value)}×"))

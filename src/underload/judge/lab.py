@@ -49,7 +49,7 @@ class Lab:
         again = _failures[self.name, requirement] > 1
         print(verdict.message(hint=again))
         if not verdict.passed and not again:
-            print("  hint:     when it has failed once more")
+            print("  hint:     after the next failure")
         if not verdict.passed and (raised := self.server.exception_since(began)):
             print(f"  raised:   {raised}")
 

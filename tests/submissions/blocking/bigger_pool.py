@@ -19,9 +19,9 @@ def health():
 
 @app.get("/reports/{number}")
 def report(number: int):
-    return state["archive"].get(f"/reports/{number}").json()
+    return app.state.archive.get(f"/reports/{number}").json()
 
 
 @app.get("/summary/{first}")
 def summary(first: int):
-    return {"first": first, "spread": statistics.pstdev(state["delays"][first : first + 120_000])}
+    return {"first": first, "spread": statistics.pstdev(app.state.delays[first : first + 120_000])}

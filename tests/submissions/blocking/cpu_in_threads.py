@@ -2,11 +2,10 @@
 @asynccontextmanager
 async def lifespan(app):
     connection = await asyncpg.connect(db)
-    state["delays"] = [delay for (delay,) in await connection.fetch(ARRIVALS)]
+    app.state.delays = [delay for (delay,) in await connection.fetch(ARRIVALS)]
     await connection.close()
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=archive, timeout=10, limits=limits) as client:
-        state["archive"] = client
+    async with httpx.AsyncClient(base_url=archive, timeout=10, limits=limits) as app.state.archive:
         yield
 
 
@@ -20,9 +19,9 @@ async def health():
 
 @app.get("/reports/{number}")
 async def report(number: int):
-    return (await state["archive"].get(f"/reports/{number}")).json()
+    return (await app.state.archive.get(f"/reports/{number}")).json()
 
 
 @app.get("/summary/{first}")
 def summary(first: int):
-    return {"first": first, "spread": statistics.pstdev(state["delays"][first : first + 120_000])}
+    return {"first": first, "spread": statistics.pstdev(app.state.delays[first : first + 120_000])}

@@ -7,12 +7,11 @@ from multiprocessing import get_context
 @asynccontextmanager
 async def lifespan(app):
     connection = await asyncpg.connect(db)
-    state["delays"] = [delay for (delay,) in await connection.fetch(ARRIVALS)]
+    app.state.delays = [delay for (delay,) in await connection.fetch(ARRIVALS)]
     await connection.close()
-    async with httpx.AsyncClient(base_url=archive, timeout=10) as client:
-        with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-            list(pool.map(statistics.pstdev, [[1, 2], [1, 2]]))
-            state.update(archive=client, pool=pool)
+    async with httpx.AsyncClient(base_url=archive, timeout=10) as app.state.archive:
+        with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as app.state.pool:
+            list(app.state.pool.map(statistics.pstdev, [[1, 2], [1, 2]]))
             yield
 
 
@@ -26,11 +25,11 @@ async def health():
 
 @app.get("/reports/{number}")
 async def report(number: int):
-    return (await state["archive"].get(f"/reports/{number}")).json()
+    return (await app.state.archive.get(f"/reports/{number}")).json()
 
 
 @app.get("/summary/{first}")
 async def summary(first: int):
-    delays = state["delays"][first : first + 120_000]
-    spread = await asyncio.get_running_loop().run_in_executor(state["pool"], statistics.pstdev, delays)
+    delays = app.state.delays[first : first + 120_000]
+    spread = await asyncio.get_running_loop().run_in_executor(app.state.pool, statistics.pstdev, delays)
     return {"first": first, "spread": spread}
