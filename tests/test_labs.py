@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -35,32 +36,39 @@ def wrong_notebook(path: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def hand_in(folder: Path) -> None:
-    """Make a cohort: who hands in the lab as shipped, who the solution, and who a wrong service."""
+def hand_in(folder: Path, lab: str) -> None:
+    """Make a cohort of one lab: who hands it in as shipped, who the solution, and who a wrong service."""
+    name = f"{STEMS[lab]}.ipynb"
     for student, source in (("as shipped", LABS), ("solved", SOLUTIONS)):
         (folder / student).mkdir(parents=True)
-        for stem in STEMS.values():
-            (folder / student / f"{stem}.ipynb").write_bytes((source / f"{stem}.ipynb").read_bytes())
-    for path in WRONG:
-        (folder / path.stem).mkdir(exist_ok=True)
-        nbformat.write(wrong_notebook(path), folder / path.stem / f"{STEMS[path.parent.name]}.ipynb")
+        (folder / student / name).write_bytes((source / name).read_bytes())
+    for path in wrong_services(lab):
+        (folder / path.stem).mkdir()
+        nbformat.write(wrong_notebook(path), folder / path.stem / name)
+
+
+def wrong_services(lab: str) -> list[Path]:
+    return [path for path in WRONG if path.parent.name == lab]
 
 
 @pytest.fixture(scope="module")
-def lost(tmp_path_factory):
-    """Grade that cohort and return, by student and lab, the checks that were not passed."""
-    folder = tmp_path_factory.mktemp("cohort")
-    hand_in(folder / "in")
-    command = [sys.executable, "-c", f"from {main.__module__} import main; main()", "grade"]
-    subprocess.run([*command, folder / "in", "--out", folder / "out"], check=True, timeout=60 * MINUTES)
-    records = [json.loads(path.read_text()) for path in (folder / "out").glob("*/*.json")]
-    assert {record["status"] for record in records} == {"graded"}
-    return {
-        (record["student"], record["lab"].partition("-")[2]): {
-            check["name"] for check in record["checks"] if not check["passed"]
+def graded(tmp_path_factory):
+    """Return what grades the cohort of a lab, once: by student, the checks that were not passed."""
+
+    @cache
+    def lost(lab: str) -> dict[str, set[str]]:
+        folder = tmp_path_factory.mktemp(lab)
+        hand_in(folder / "in", lab)
+        command = [sys.executable, "-c", f"from {main.__module__} import main; main()", "grade"]
+        subprocess.run([*command, folder / "in", "--out", folder / "out"], check=True, timeout=60 * MINUTES)
+        records = [json.loads(path.read_text()) for path in (folder / "out").glob("*/*.json")]
+        assert {record["status"] for record in records} == {"graded"}
+        return {
+            record["student"]: {check["name"] for check in record["checks"] if not check["passed"]}
+            for record in records
         }
-        for record in records
-    }
+
+    return lost
 
 
 def test_the_labs_are_what_the_solutions_release():
@@ -68,19 +76,19 @@ def test_the_labs_are_what_the_solutions_release():
 
 
 @by_lab
-def test_as_shipped_it_fails_every_check(lost, lab):
-    assert lost["as shipped", lab] == set(load_checks(lab))
+def test_as_shipped_it_fails_every_check(graded, lab):
+    assert graded(lab)["as shipped"] == set(load_checks(lab))
 
 
 @by_lab
-def test_solved_it_passes_every_check(lost, lab):
-    assert lost["solved", lab] == set()
+def test_solved_it_passes_every_check(graded, lab):
+    assert graded(lab)["solved"] == set()
 
 
 @pytest.mark.parametrize("path", WRONG, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_a_plausible_wrong_service_loses_exactly_what_it_should(lost, path):
+def test_a_plausible_wrong_service_loses_exactly_what_it_should(graded, path):
     _, loses = HEADER.match(path.read_text()).groups()
-    assert lost[path.stem, path.parent.name] == set(loses.split())
+    assert graded(path.parent.name)[path.stem] == set(loses.split())
 
 
 @by_lab
