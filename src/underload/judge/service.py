@@ -17,6 +17,9 @@ from underload.workload import load
 LOOKED_AT = 60  # answers of a load
 SETTLE_EVERY = 0.05  # seconds
 
+# Tells, by an answer and what was drawn for its request (whole numbers and text), whether it is right.
+Right = Callable[[Answer, dict[str, Any]], bool]
+
 
 class Load:
     """What a load run showed. Each figure is an `Observed`; `result` is the whole run."""
@@ -24,6 +27,15 @@ class Load:
     def __init__(self, result: Result, path: str) -> None:
         self.result = result
         self.path = path
+
+    def are_right(self, right: Right) -> None:
+        """Look at some of its answers, drawn at random, each of which must be right. Raises Failed."""
+        every(
+            [(_answer(sample), _drawn(sample)) for sample in self.result.samples],
+            lambda seen: right(*seen),
+            f"{self.path}: the right answer to each request under load",
+            lambda seen: f"{seen[0].asked}: {seen[0].describe()}",
+        )
 
     def _observed(self, value: float, what: str, unit: str = "") -> Observed:
         run = self.result
@@ -85,29 +97,23 @@ class Service:
         self,
         path: str,
         *,
-        right: Callable[[Answer, dict[str, Any]], bool] | None = None,
+        right: Right | None = None,
         seconds: float = 2.0,
         **workload: Any,
     ) -> Load:
         """Put load on a path and return what it showed; ``workload`` is `underload.load`'s.
 
-        With ``right``, some answers of the load itself, drawn at random, are looked at, and each must be
-        right. It gets the answer, and what was drawn for its request (whole numbers and text).
+        With ``right``, `Load.are_right` is asked of it at once.
 
         Raises:
             Failed: an answer was wrong.
         """
         # With a seed that is known, so are the requests, and their answers could be made beforehand.
         workload.setdefault("seed", random.getrandbits(64))
-        result = load(self.url + path, seconds=seconds, samples=LOOKED_AT if right else 0, **workload)
+        seen = Load(load(self.url + path, seconds=seconds, samples=LOOKED_AT, **workload), path)
         if right:
-            every(
-                [(_answer(sample), _drawn(sample)) for sample in result.samples],
-                lambda seen: right(*seen),
-                f"{path}: the right answer to each request under load",
-                lambda seen: f"{seen[0].asked}: {seen[0].describe()}",
-            )
-        return Load(result, path)
+            seen.are_right(right)
+        return seen
 
     @contextmanager
     def watch_cpu(self) -> Iterator[Usage]:
