@@ -86,15 +86,21 @@ def parts(label: str, **wholes: Mapping[str, float]) -> Plot:
 
 
 def latency(**results: Result) -> Plot:
-    """Draw every request of each run: when it was sent, how long it took."""
+    """Draw every request of each run: when it was sent, how long it took, and a red cross if it failed."""
     plot = Plot(f"latency of every request over time: {_names(results)}", height=3.2)
     (axes,) = plot.axes
     for (name, result), colour, marker in zip(results.items(), colours(len(results)), MARKERS, strict=False):
-        sent = np.maximum(result.started[result.counted], 0)  # the first were sent while users still started
+        sent = np.maximum(result.started, 0)  # the first were sent while users still started
+        good, failed = result.counted & result.good, result.counted & ~result.good
         axes.plot(
-            sent, result.elapsed_ms[result.counted], marker, markersize=3, alpha=0.5, markeredgewidth=0,
+            sent[good], result.elapsed_ms[good], marker, markersize=3, alpha=0.5, markeredgewidth=0,
             color=colour, label=_spoken(name),
         )  # fmt: skip
+        if failed.any():
+            axes.plot(
+                sent[failed], result.elapsed_ms[failed], "x", markersize=5, markeredgewidth=1.4, color=LIMIT,
+                label=f"{_spoken(name)}, failed", zorder=3,
+            )  # fmt: skip
     time_axis(axes, max(result.seconds for result in results.values()))
     millisecond_axis(axes, "latency of a request, ms", [result.elapsed_ms for result in results.values()])
     legend(axes, markerscale=2.5)

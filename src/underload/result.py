@@ -69,13 +69,14 @@ class Result:
         return (self.started + self.elapsed_ms / 1000 >= 0) & (self.started < self.seconds)
 
     @cached_property
-    def _good(self) -> np.ndarray:
+    def good(self) -> np.ndarray:
+        """Which rows were answered, with a status below 400."""
         return (self.statuses > 0) & (self.statuses < 400)
 
     @cached_property
     def latencies_ms(self) -> np.ndarray:
         """Latency of each successful request of the steady window, in milliseconds."""
-        return self.elapsed_ms[self.counted & self._good]
+        return self.elapsed_ms[self.counted & self.good]
 
     @property
     def requests(self) -> int:
@@ -85,12 +86,12 @@ class Result:
     @property
     def errors(self) -> int:
         """Requests of the steady window with no answer, or with a status of 400 or more."""
-        return int((self.counted & ~self._good).sum())
+        return int((self.counted & ~self.good).sum())
 
     @property
     def error_counts(self) -> dict[str, int]:
         """How many errors of each kind, the most frequent first."""
-        bad = self.counted & ~self._good
+        bad = self.counted & ~self.good
         pairs = zip(self.statuses[bad], self.reasons[bad], strict=True)
         return dict(
             Counter(_describe(status) if status else str(reason) for status, reason in pairs).most_common()
@@ -105,17 +106,17 @@ class Result:
         # Users start together and stay in step for a while, so answers come in waves, and counting to the
         # end would count a wave that is half done as none: 20 users of 0.7 s in 2 s would read 20/s for 28.
         # So the last answer ends the count, unless the silence after it is longer than a request takes.
-        answered = (self.started + self.elapsed_ms / 1000)[self._good]
+        answered = (self.started + self.elapsed_ms / 1000)[self.good]
         answered = answered[(answered > 1e-9) & (answered < self.seconds)]
         last = max(answered, default=self.seconds)
-        wave = np.median(self.elapsed_ms[self._good]) / 1000 if answered.size else 0.0
+        wave = np.median(self.elapsed_ms[self.good]) / 1000 if answered.size else 0.0
         return float(answered.size / (last if self.seconds - last <= 1.5 * wave else self.seconds))
 
     def _open_rate(self) -> float:
         # An open workload starts on an idle service: its window opens when the first answer is due, or
         # the latency of one request would be missing from the count.
-        latencies = self.elapsed_ms[self._good] / 1000
-        answered = self.started[self._good] + latencies
+        latencies = self.elapsed_ms[self.good] / 1000
+        answered = self.started[self.good] + latencies
         begin = min(latencies, default=0.0)
         inside = (answered >= begin) & (answered < self.seconds)
         return float(inside.sum() / (self.seconds - begin)) if begin < self.seconds else 0.0
