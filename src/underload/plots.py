@@ -170,14 +170,19 @@ def timeline(
     label: str,
     limits: Mapping[str, float] | None = None,
     over: str = "seconds",
+    steps: bool = True,
     **series: Sequence[tuple[float, float]],
 ) -> Plot:
-    """Draw a quantity as it changes, a line for each series of (moment, value)."""
+    """Draw a quantity as it changes, a line for each series of (moment, value).
+
+    It goes up and down in ``steps``, as counts do, or straight from point to point.
+    """
+    look = {"drawstyle": "steps-post"} if steps else {"marker": "o", "markersize": 4}
     plot = Plot(f"{label} over {over}: {_names(series)}", height=2.8)
     (axes,) = plot.axes
     for (name, points), colour in zip(series.items(), colours(len(series)), strict=True):
         moments, values = zip(*points, strict=True)
-        axes.plot(moments, values, color=colour, linewidth=2.2, drawstyle="steps-post", label=_spoken(name))
+        axes.plot(moments, values, color=colour, linewidth=2.2, label=_spoken(name), **look)
     rules(axes, limits)
     number_axis(axes.yaxis, label)
     axes.set_xlabel(over, fontsize=10, color=INK)
