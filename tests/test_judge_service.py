@@ -212,7 +212,9 @@ def test_an_upstream_misbehaves_on_command_and_afterwards_no_more():
     with upstream.set(failing=500) as calls:
         assert httpx.get(upstream.url).status_code == 500
     calls.total.equals(1)
-    assert httpx.get(upstream.url).status_code == 200
+    with upstream.set(trickle=0.2), httpx.stream("GET", upstream.url) as answer:
+        assert [len(piece) for piece in answer.iter_raw()] == [1, 1, 1]  # "/" with its quotes
+    assert httpx.get(upstream.url).json() == "/"
 
 
 def test_calls_whose_caller_left_do_not_hold_up_the_others():

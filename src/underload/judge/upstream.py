@@ -70,6 +70,7 @@ class Upstream:
         delay: seconds an answer takes, or a function that says so of each call by its number.
         failing: the status to fail calls with, or 0, or a function likewise. Calls are numbered from 0,
             anew with each `set`.
+        trickle: seconds over which the body of an answer then comes, letter by letter.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Upstream:
         self.answer = answer
         self.delay = delay
         self.failing: int | Callable[[int], int] = 0
+        self.trickle = 0.0
         self._number = itertools.count()
         self._lock = threading.Lock()  # of the gate: calls come in on another thread than the check's
         self._gate: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] | None = None
@@ -148,7 +150,11 @@ class Upstream:
                 calls.ended()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        pieces = [body[at : at + 1] for at in range(len(body))] if self.trickle else [body]
+        for piece in pieces:
+            await asyncio.sleep(self.trickle / len(pieces))
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
     async def _respond(self, path: str) -> tuple[int, bytes]:
         await self._pass_gate()

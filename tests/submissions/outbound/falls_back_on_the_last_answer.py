@@ -1,0 +1,10 @@
+# from solution; loses: partial deadline
+last = {}
+ask_now = ask
+
+
+async def ask(name, key):
+    part = await ask_now(name, key)
+    if part is not None:
+        last[name, key] = part
+    return last.get((name, key))
