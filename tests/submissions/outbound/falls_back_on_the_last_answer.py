@@ -1,4 +1,4 @@
-# from solution; loses: partial deadline
+# from solution; loses: partial retries spared deadline
 last = {}
 ask_now = ask
 
@@ -6,5 +6,5 @@ ask_now = ask
 async def ask(name, key):
     part = await ask_now(name, key)
     if part is not None:
-        last[name, key] = part
-    return last.get((name, key))
+        last[name] = part
+    return last.get(name)
