@@ -147,6 +147,26 @@ def test_a_sweep_draws_one_point_a_value():
     assert png(plot)
 
 
+def test_parts_draw_each_whole_to_its_sum_however_many_parts_it_has():
+    plot = plots.parts("ms", naive={f"step {n}": 1.0 for n in range(9)}, pooled={"step 0": 2.0})
+    ends = [max(bar.get_x() + bar.get_width() for bar in plot.axes[0].patches[row::2]) for row in (0, 1)]
+    assert ends[0] == 9
+    assert [text.get_text().strip() for text in plot.axes[0].texts] == ["9", "2"]
+    assert png(plot)
+
+
+def test_a_prediction_of_nothing_is_drawn_at_the_edge():
+    plot = plots.guesses({"errors": (0, 50), "answers": (10, 0), "seats": (5, 5)})
+    assert len(plot.axes[0].lines) == 2 * 3 + 1
+    assert png(plot)
+
+
+def test_a_failed_request_is_crossed_in_red():
+    plot = plots.latency(cut=run([10] * 10, statuses=[200] * 8 + [500] * 2))
+    crosses = [line for line in plot.axes[0].lines if line.get_marker() == "x"]
+    assert [len(line.get_xdata()) for line in crosses] == [2]
+
+
 def test_a_timeline_draws_each_series_and_the_limit():
     plot = plots.timeline("sessions", {"budget": 10}, naive=[(0, 1), (0.1, 40)], pooled=[(0, 10)])
     assert [list(line.get_ydata()) for line in plot.axes[0].lines] == [[1, 40], [10], [10, 10]]

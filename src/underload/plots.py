@@ -1,8 +1,10 @@
 """The figures of the course. How they look is `underload.figure`'s."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from underload.figure import (
@@ -43,16 +45,8 @@ def bars(
     """Draw one bar a value; ``guess`` is dotted, each of ``limits`` is a red rule."""
     plot = Plot(f"{label}: {', '.join(values)}", height=0.75 + 0.42 * len(values) + 0.25 * bool(limits))
     (axes,) = plot.axes
-    names = list(map(_spoken, values))
-    axes.barh(names, list(values.values()), color=colours(len(values)), height=0.62)
-    for row, value in enumerate(values.values()):
-        axes.annotate(
-            f" {number(value)}", (value, row), va="center", fontsize=11, fontweight="bold", color=INK
-        )
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
-    number_axis(axes.xaxis, label)
-    axes.tick_params(axis="y", labelsize=11, length=0)
+    axes.barh(range(len(values)), list(values.values()), color=colours(len(values)), height=0.62)
+    _rows(axes, values, label)
     if guess is not None:
         last, name = len(values) - 1, f"your prediction: {number(guess)}"
         axes.plot([guess, guess], [last - 0.45, last + 0.45], ":", color=INK, linewidth=2.6, label=name)
@@ -69,20 +63,25 @@ def parts(label: str, **wholes: Mapping[str, float]) -> Plot:
     plot = Plot(f"{label}: {_names(wholes)}, each as {', '.join(names)}", height=1.0 + 0.42 * len(wholes))
     (axes,) = plot.axes
     ends = np.zeros(len(wholes))
-    rows = list(map(_spoken, wholes))
-    for name, colour in zip(names, PARTS, strict=False):
+    for name, colour in zip(names, cycle(PARTS), strict=False):
         lengths = np.array([whole.get(name, 0.0) for whole in wholes.values()])
-        axes.barh(rows, lengths, left=ends, color=colour, height=0.62, label=name)
+        axes.barh(range(len(wholes)), lengths, left=ends, color=colour, height=0.62, label=name)
         ends += lengths
-    for row, end in enumerate(ends):
+    _rows(axes, dict(zip(wholes, ends, strict=True)), label)
+    axes.set_xlim(0, 1.15 * max(ends))
+    legend(axes)
+    return plot
+
+
+def _rows(axes: Axes, ends: Mapping[str, float], label: str) -> None:
+    """Name the bars that lie one below the other, and write the figure at the end of each."""
+    axes.set_yticks(range(len(ends)), list(map(_spoken, ends)))
+    for row, end in enumerate(ends.values()):
         axes.annotate(f" {number(end)}", (end, row), va="center", fontsize=11, fontweight="bold", color=INK)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     number_axis(axes.xaxis, label)
     axes.tick_params(axis="y", labelsize=11, length=0)
-    axes.set_xlim(0, 1.15 * max(ends))
-    legend(axes)
-    return plot
 
 
 def latency(**results: Result) -> Plot:
