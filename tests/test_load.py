@@ -435,6 +435,28 @@ def test_one_user_on_a_trivial_handler_is_not_believed(steady):
     assert result.throughput > 0
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux gives a process one core")
+def test_a_generator_that_waits_for_a_core_is_not_believed(steady):
+    def own_core():
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+    alone = load(steady + "/trivial", users=20, seconds=0.5)
+    (generator,) = [child for child in ME.children() if "underload.locustfile" in child.cmdline()]
+    cores = os.sched_getaffinity(generator.pid)
+    busy = [sys.executable, "-c", "while True: pass"]
+    others = [subprocess.Popen(busy, preexec_fn=own_core, start_new_session=True) for _ in range(8)]
+    os.sched_setaffinity(generator.pid, {min(cores)})
+    try:
+        beside = load(steady + "/trivial", users=20, seconds=1)
+    finally:
+        os.sched_setaffinity(generator.pid, cores)
+        for other in others:
+            other.kill()
+            other.wait()
+    assert "while other programs had the cores" not in repr(alone)
+    assert "while other programs had the cores" in repr(beside)
+
+
 def test_a_thousand_users(steady):
     began = time.monotonic()
     result = load(steady, users=1000, seconds=1.5)

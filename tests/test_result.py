@@ -132,9 +132,10 @@ def test_lag_is_the_99th_percentile():
         offered(),
         busy(generator_cpu=0.2),
         offered(late_ms=np.full(100, 4.0)),
+        busy(unread_ms=2.0),
         result([0.1], 5, thinking=True),  # who thinks is not idle
     ],
-    ids=["closed", "open", "some CPU", "a little late", "thinking"],
+    ids=["closed", "open", "some CPU", "a little late", "a little unread", "thinking"],
 )
 def test_nothing_speaks_against_a_good_run(fine):
     assert fine.doubts == []
@@ -156,8 +157,9 @@ def test_nothing_speaks_against_a_good_run(fine):
             "On average only 8.00 of 10 users had a request open",
         ),
         (offered(late_ms=np.full(100, 6.0)), "The generator sent requests 6.0 ms late"),
+        (busy(unread_ms=6.0), "Answers lay unread for up to 6.0 ms"),
     ],
-    ids=["empty", "errors", "CPU", "CPU of an open one", "CPU for each user", "idle", "late"],
+    ids=["empty", "errors", "CPU", "CPU of an open one", "CPU for each user", "idle", "late", "unread"],
 )
 def test_a_doubt_is_never_hidden(doubtful, why):
     (doubt,) = doubtful.doubts

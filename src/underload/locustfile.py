@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import gevent
@@ -29,6 +28,7 @@ from locust.exception import StopUser
 
 from underload.record import Record, claim_stdout, tell
 from underload.samples import Reservoir
+from underload.turns import Turns
 from underload.wire import Connection, Requests, SampledConnection, clock, explain
 
 PROGRESS_EVERY = 0.5  # seconds
@@ -52,7 +52,8 @@ class Run:
         self.queued: set[float] = set()  # intended starts that still wait for a connection
         self.stopping = False
         self.opened = 0.0  # when the window opened
-        self.cpu = self.kept_off = 0.0
+        self.cpu = 0.0
+        self.turns = Turns()
 
     def connection(self) -> Connection:
         kind = SampledConnection if self.samples else Connection
@@ -80,20 +81,20 @@ class Run:
             connection.sent_at = None
         connection.last_used = ended = clock()
         self.record.add(started, ended, status, sent - started)
+        self.turns.count()
         if connection.sample:
             connection.sample.end(status)
         return True
 
     def measure(self) -> None:
-        """Open the window, report progress until it closes, and note the CPU this took and lacked."""
-        self.opened, cpu, queued = clock(), time.process_time(), seconds_without_a_core()
+        """Open the window, report progress until it closes, and note the CPU this took."""
+        self.opened, cpu = clock(), time.process_time()
         seen = len(self.record.status), self.record.good
         for tick in range(1, int(self.seconds / PROGRESS_EVERY) + 1):
             self.pause_until(self.opened + tick * PROGRESS_EVERY)
             seen = self.tell_progress(*seen)
         self.pause_until(self.opened + self.seconds)
         self.cpu = (time.process_time() - cpu) / (clock() - self.opened)
-        self.kept_off = (seconds_without_a_core() - queued) / (clock() - self.opened)
         self.stopping = True
 
     @staticmethod
@@ -213,6 +214,7 @@ def custom(run: Run, users: int, import_string: str) -> float:
             status = 0
         reason = "" if status else explain(exception, run.timeout)
         run.record.add(ended - response_time / 1000, ended, status, 0.0, reason)
+        run.turns.count()
 
     def on_user_error(exception: Exception, **_: Any) -> None:
         reason = f"the user class raised {type(exception).__name__}: {exception}"[:120]
@@ -251,15 +253,7 @@ def perform(spec: dict[str, Any]) -> None:
     else:
         ramp = closed(run, spec["users"])
     samples = [sample.told() for sample in run.samples.samples] if run.samples else []
-    run.record.send(opened=run.opened, cpu=run.cpu, kept_off=run.kept_off, ramp=ramp, samples=samples)
-
-
-def seconds_without_a_core() -> float:
-    """How long this process has been ready to run while others had the cores; 0 where only Linux knows."""
-    try:
-        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
-    except OSError:
-        return 0.0
+    run.record.send(opened=run.opened, cpu=run.cpu, unread=run.turns.unread, ramp=ramp, samples=samples)
 
 
 def in_a_fork(work: Callable[[], None]) -> None:

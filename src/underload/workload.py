@@ -208,7 +208,7 @@ def _result(
         late_ms=columns["late"] * 1000,
         ramp=answer["ramp"],
         generator_cpu=answer["cpu"],
-        generator_kept_off=answer["kept_off"],
+        unread_ms=answer["unread"] * 1000,
         thinking=spec["user"] is not None,
         samples=[Sample.heard(told) for told in answer["samples"]],
         **extra,
