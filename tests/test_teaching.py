@@ -174,6 +174,18 @@ def test_a_timeline_draws_each_series_and_the_limit():
     assert repr(plot) == "<figure: sessions over seconds: naive, pooled>"
 
 
+def test_what_was_otherwise_for_a_while_is_shaded_and_named():
+    stall = {"the stall": (0.2, 0.6)}
+    for plot in (
+        plots.timeline("calls", during=stall, naive=[(0, 1), (1, 4)]),
+        plots.latency(stall, naive=run([10])),
+    ):
+        (axes,) = plot.axes
+        (shade,) = axes.patches
+        assert (shade.get_x(), shade.get_x() + shade.get_width()) == (0.2, pytest.approx(0.6))
+        assert "the stall" in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
 def test_spans_rule_off_the_calls_that_had_a_place():
     plot = plots.spans([(0, 0.5)] * 40 + [(0, 1.0)], mark=40)
     assert len({line.get_color() for line in plot.axes[0].lines[:41]}) == 2

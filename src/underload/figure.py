@@ -21,7 +21,7 @@ BEFORE, AFTER, LIMIT = "#7d7d7d", "#0072B2", "#D03027"
 BETWEEN = ("#E69F00", "#009E73")
 PARTS = (AFTER, *BETWEEN, "#CC79A7", "#56B4E9", BEFORE)  # of one whole
 MARKERS = "osD^vP"
-GROUND, INK = "#ffffff", "#222222"
+GROUND, INK, SHADE = "#ffffff", "#222222", "#f3e3b3"
 WIDTH, DOTS = 7.6, 200  # inches, dots an inch; shown at half that, for sharp screens
 
 
@@ -105,3 +105,9 @@ def rules(axes: Axes, limits: Mapping[str, float] | None) -> None:
     """Draw each limit as a red rule across."""
     for name, value in (limits or {}).items():
         axes.axhline(value, color=LIMIT, linewidth=1.6, label=f"{name}: {number(value)}")
+
+
+def shade(axes: Axes, during: Mapping[str, tuple[float, float]] | None) -> None:
+    """Shade each span of time in which something was otherwise, and name it."""
+    for name, (begin, end) in (during or {}).items():
+        axes.axvspan(begin, end, color=SHADE, linewidth=0, zorder=0, label=name)

@@ -21,6 +21,7 @@ from underload.figure import (
     millisecond_axis,
     number_axis,
     rules,
+    shade,
     time_axis,
 )
 from underload.result import Result, number
@@ -84,8 +85,11 @@ def _rows(axes: Axes, ends: Mapping[str, float], label: str) -> None:
     axes.tick_params(axis="y", labelsize=11, length=0)
 
 
-def latency(**results: Result) -> Plot:
-    """Draw every request of each run: when it was sent, how long it took, and a red cross if it failed."""
+def latency(during: Mapping[str, tuple[float, float]] | None = None, **results: Result) -> Plot:
+    """Draw every request of each run: when it was sent, how long it took, and a red cross if it failed.
+
+    Spans of time ``during`` which something was otherwise are shaded.
+    """
     plot = Plot(f"latency of every request over time: {_names(results)}", height=3.2)
     (axes,) = plot.axes
     for (name, result), colour, marker in zip(results.items(), colours(len(results)), MARKERS, strict=False):
@@ -100,6 +104,7 @@ def latency(**results: Result) -> Plot:
                 sent[failed], result.elapsed_ms[failed], "x", markersize=5, markeredgewidth=1.4, color=LIMIT,
                 label=f"{_spoken(name)}, failed", zorder=3,
             )  # fmt: skip
+    shade(axes, during)
     time_axis(axes, max(result.seconds for result in results.values()))
     millisecond_axis(axes, "latency of a request, ms", [result.elapsed_ms for result in results.values()])
     legend(axes, markerscale=2.5)
@@ -170,19 +175,25 @@ def timeline(
     limits: Mapping[str, float] | None = None,
     over: str = "seconds",
     steps: bool = True,
+    during: Mapping[str, tuple[float, float]] | None = None,
     **series: Sequence[tuple[float, float]],
 ) -> Plot:
     """Draw a quantity as it changes, a line for each series of (moment, value).
 
-    It goes up and down in ``steps``, as counts do, or straight from point to point.
+    It goes up and down in ``steps``, as counts do, or straight from point to point. Spans ``during``
+    which something was otherwise are shaded.
     """
     look = {"drawstyle": "steps-post"} if steps else {"marker": "o", "markersize": 4}
     plot = Plot(f"{label} over {over}: {_names(series)}", height=2.8)
     (axes,) = plot.axes
     for (name, points), colour in zip(series.items(), colours(len(series)), strict=True):
         moments, values = zip(*points, strict=True)
-        axes.plot(moments, values, color=colour, linewidth=2.2, label=_spoken(name), **look)
+        # Unclipped, or a line along the bottom would be half a line.
+        axes.plot(
+            moments, values, color=colour, linewidth=2.2, label=_spoken(name), clip_on=False, zorder=3, **look
+        )
     rules(axes, limits)
+    shade(axes, during)
     number_axis(axes.yaxis, label)
     axes.set_xlabel(over, fontsize=10, color=INK)
     axes.set_xlim(left=0)

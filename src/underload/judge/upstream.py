@@ -5,7 +5,7 @@ import itertools
 import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import Any
 
 from underload.judge.expect import Observed
@@ -71,6 +71,8 @@ class Upstream:
         failing: the status to fail calls with, or 0, or a function likewise. Calls are numbered from 0,
             anew with each `set`.
         trickle: seconds over which the body of an answer then comes, letter by letter.
+        at_once: calls that it works on at a time, or None for all; the others stand in line. It works on
+            those whose caller has gone, too.
     """
 
     def __init__(
@@ -81,6 +83,8 @@ class Upstream:
         self.delay = delay
         self.failing: int | Callable[[int], int] = 0
         self.trickle = 0.0
+        self.at_once: int | None = None
+        self._desk: AbstractAsyncContextManager[Any] = nullcontext()
         self._number = itertools.count()
         self._lock = threading.Lock()  # of the gate: calls come in on another thread than the check's
         self._gate: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] | None = None
@@ -125,12 +129,17 @@ class Upstream:
         """Behave differently meanwhile, as in ``set(delay=2)`` or ``set(failing=503)``, and count."""
         before = {name: getattr(self, name) for name in behaviour}
         with self.watch() as calls:
-            vars(self).update(behaviour)
+            self._behave(behaviour)
             self._number = itertools.count()
             try:
                 yield calls
             finally:
-                vars(self).update(before)
+                self._behave(before)
+
+    def _behave(self, behaviour: dict[str, Any]) -> None:
+        vars(self).update(behaviour)
+        if "at_once" in behaviour:
+            self._desk = asyncio.Semaphore(self.at_once) if self.at_once else nullcontext()
 
     async def _serve(
         self,
@@ -159,7 +168,8 @@ class Upstream:
     async def _respond(self, path: str) -> tuple[int, bytes]:
         await self._pass_gate()
         number = next(self._number)
-        await asyncio.sleep(self.delay(number) if callable(self.delay) else self.delay)
+        async with self._desk:
+            await asyncio.sleep(self.delay(number) if callable(self.delay) else self.delay)
         if status := self.failing(number) if callable(self.failing) else self.failing:
             return status, b'{"detail":"not now"}'
         value = self.answer(path)
