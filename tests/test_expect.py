@@ -65,7 +65,7 @@ def test_figures_are_noted_and_named_only_where_there_are_several():
         assert listed(figures) == "9"
         Observed(1234.5, "throughput", "req/s").at_least(1)
         Observed(1, "errors").equals(1)  # it says nothing that the requirement does not
-    assert listed(figures) == "sessions 9, throughput 1,234 req/s"
+    assert listed(figures) == "sessions 9; throughput 1,234 req/s"
 
 
 def test_what_a_service_sent_is_shown_in_one_short_line():

@@ -11,6 +11,7 @@ from underload.figure import (
     AFTER,
     BEFORE,
     BETWEEN,
+    GROUND,
     INK,
     LIMIT,
     MARKERS,
@@ -78,7 +79,10 @@ def _rows(axes: Axes, ends: Mapping[str, float], label: str) -> None:
     """Name the bars that lie one below the other, and write the figure at the end of each."""
     axes.set_yticks(range(len(ends)), list(map(_spoken, ends)))
     for row, end in enumerate(ends.values()):
-        axes.annotate(f" {number(end)}", (end, row), va="center", fontsize=11, fontweight="bold", color=INK)
+        axes.annotate(
+            number(end), (end, row), (5, 0), textcoords="offset points", va="center", fontsize=11,
+            fontweight="bold", color=INK, bbox={"facecolor": GROUND, "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     number_axis(axes.xaxis, label)
@@ -86,12 +90,14 @@ def _rows(axes: Axes, ends: Mapping[str, float], label: str) -> None:
 
 
 def latency(during: Mapping[str, tuple[float, float]] | None = None, **results: Result) -> Plot:
-    """Draw every request of each run: when it was sent, how long it took, and a red cross if it failed.
+    """Draw every request of each run: when it was sent, how long it took, and a cross if it failed.
 
-    Spans of time ``during`` which something was otherwise are shaded.
+    It is red, unless requests of several runs failed. Spans of time ``during`` which something was
+    otherwise are shaded.
     """
     plot = Plot(f"latency of every request over time: {_names(results)}", height=3.2)
     (axes,) = plot.axes
+    several_failed = sum((result.counted & ~result.good).any() for result in results.values()) > 1
     for (name, result), colour, marker in zip(results.items(), colours(len(results)), MARKERS, strict=False):
         sent = np.maximum(result.started, 0)  # the first were sent while users still started
         good, failed = result.counted & result.good, result.counted & ~result.good
@@ -101,8 +107,8 @@ def latency(during: Mapping[str, tuple[float, float]] | None = None, **results: 
         )  # fmt: skip
         if failed.any():
             axes.plot(
-                sent[failed], result.elapsed_ms[failed], "x", markersize=5, markeredgewidth=1.4, color=LIMIT,
-                label=f"{_spoken(name)}, failed", zorder=3,
+                sent[failed], result.elapsed_ms[failed], "x", markersize=5, markeredgewidth=1.4,
+                color=colour if several_failed else LIMIT, label=f"{_spoken(name)}, failed", zorder=3,
             )  # fmt: skip
     shade(axes, during)
     time_axis(axes, max(result.seconds for result in results.values()))
@@ -186,11 +192,20 @@ def timeline(
     look = {"drawstyle": "steps-post"} if steps else {"marker": "o", "markersize": 4}
     plot = Plot(f"{label} over {over}: {_names(series)}", height=2.8)
     (axes,) = plot.axes
-    for (name, points), colour in zip(series.items(), colours(len(series)), strict=True):
+    for rank, ((name, points), colour) in enumerate(zip(series.items(), colours(len(series)), strict=True)):
         moments, values = zip(*points, strict=True)
-        # Unclipped, or a line along the bottom would be half a line.
+        # The first is the widest, so that it shows under the last where they agree; and unclipped, or a line
+        # along the bottom would be half a line.
+        width = 2.2 + 1.6 * (len(series) - 1 - rank)
         axes.plot(
-            moments, values, color=colour, linewidth=2.2, label=_spoken(name), clip_on=False, zorder=3, **look
+            moments,
+            values,
+            color=colour,
+            linewidth=width,
+            label=_spoken(name),
+            clip_on=False,
+            zorder=3,
+            **look,
         )
     rules(axes, limits)
     shade(axes, during)

@@ -63,7 +63,7 @@ class Answer:
     def value(self) -> Any:
         """The JSON in the body. Raises Failed if there was no good answer, or none in JSON."""
         if not 200 <= self.code < 300:
-            raise Failed(f"{self.asked}: an answer in JSON", self.describe())
+            raise Failed(f"{self.asked}: status 200", self.describe())
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):

@@ -106,12 +106,21 @@ def listed(figures: list[tuple[str, str]]) -> str:
     """Return figures in one line. A single one needs no name: the requirement says what it is."""
     if len(figures) == 1:
         return figures[0][1]
-    return ", ".join(f"{what} {figure}" for what, figure in figures)
+    return "; ".join(f"{what} {figure}" for what, figure in figures)
 
 
 def fail(expected: str, observed: str) -> NoReturn:
     """End the check: ``expected`` was asked, ``observed`` was seen."""
     raise Failed(expected, observed)
+
+
+@contextmanager
+def meanwhile(what: str) -> Iterator[None]:
+    """Say of what fails here what the judge did at the time, as in ``meanwhile("the archive hangs")``."""
+    try:
+        yield
+    except Failed as failed:
+        raise Failed(f"while {what}, {failed.expected}", failed.observed) from None
 
 
 def every(things: Any, holds: Callable[[Any], bool], expected: str, say: Callable[[Any], str]) -> None:

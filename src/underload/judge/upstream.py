@@ -26,16 +26,16 @@ class Calls:
     @property
     def peak(self) -> Observed:
         """Calls open at a time, at most."""
-        return Observed(self._peak, f"calls open at the {self._name} at a time")
+        return Observed(self._peak, f"calls open at the {self._name} at a time", "calls")
 
     @property
     def total(self) -> Observed:
-        return Observed(self._total, f"calls to the {self._name}")
+        return Observed(self._total, f"calls to the {self._name}", "calls")
 
     @property
     def connections(self) -> Observed:
         """Connections that the calls came over."""
-        return Observed(len(self._clients), f"connections to the {self._name}")
+        return Observed(len(self._clients), f"connections to the {self._name}", "connections")
 
     def wait_for(self, calls: int, seconds: float) -> None:
         """Return once so many calls were open at a time, or after so many seconds."""
