@@ -2,7 +2,7 @@
 
 import pytest
 
-from underload.judge.expect import Failed, Observed, every, listed, noting, shortened
+from underload.judge.expect import Failed, Observed, every, listed, meanwhile, noting, shortened
 
 
 def failure(expectation, *given, **named):
@@ -24,6 +24,19 @@ def test_a_bound_says_what_was_asked_and_what_was_seen():
         "0.5 req/s",
     )
     assert failure(Observed(120, "p50", "ms").within, 0.1, of=100) == ("p50 within 10% of 100 ms", "120 ms")
+
+
+def test_one_is_not_several():
+    assert failure(Observed(1, "calls to the archive", "calls").at_least, 5)[1] == "1 call"
+    assert failure(Observed(1, "p50", "ms").at_least, 5)[1] == "1 ms"
+
+
+def test_a_failure_says_what_the_judge_did_meanwhile():
+    def check():
+        with meanwhile("the archive hangs"):
+            Observed(503, "GET /x: the status").equals(200)
+
+    assert failure(check) == ("while the archive hangs, GET /x: the status exactly 200", "503")
 
 
 @pytest.mark.parametrize("bound", ["at_most", "at_least"])

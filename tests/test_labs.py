@@ -102,7 +102,7 @@ def test_where_to_look_are_headings_of_the_lesson(lab):
 
 
 def test_a_learner_alone_sees_the_shipped_lab_fail():
-    """The solved labs are run by pytest itself, which collects solutions/; one that fails may stand for all."""
+    """The solved ones are run by pytest itself, which collects solutions/. One that fails stands for all."""
     lab = "blocking"
     command = [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "-q"]
     done = subprocess.run(

@@ -7,6 +7,16 @@ from underload import ceilings, plots
 from underload.errors import UnderloadError
 from underload.result import Result, number
 
+UNITS = {
+    "throughput": "requests a second",
+    "mean_ms": "mean latency, ms",
+    "p50_ms": "p50 latency, ms",
+    "p95_ms": "p95 latency, ms",
+    "p99_ms": "p99 latency, ms",
+    "max_ms": "longest latency, ms",
+    "lag_ms": "p99 event-loop lag, ms",
+}
+
 _predictions: dict[str, "Prediction"] = {}
 
 
@@ -51,14 +61,14 @@ def compare(
     limits = {name: value for name, value in ceilings.read().items() if name == ceiling}
     if guess is not None:
         guess.outcome = list(values.values())[-1]
-    return plots.bars(values, plots.UNITS.get(metric, metric), guess and guess.guess, limits)
+    return plots.bars(values, UNITS.get(metric, metric), guess and guess.guess, limits)
 
 
 def _value(run: Result | float, metric: str) -> float:
     if not isinstance(run, Result):
         return float(run)
-    if metric not in plots.UNITS:
-        raise UnderloadError(f"A result has no {metric!r}. Choose one of {', '.join(plots.UNITS)}.")
+    if metric not in UNITS:
+        raise UnderloadError(f"A result has no {metric!r}. Choose one of {', '.join(UNITS)}.")
     return getattr(run, metric)
 
 

@@ -79,7 +79,8 @@ class Observed:
         if value != value:
             return self.absent
         figure = f"{value:,}" if isinstance(value, int) else number(value)
-        return f"{figure} {self.unit}".strip()
+        counts = self.unit.isalpha() and len(self.unit) > 2  # not ms, nor req/s
+        return f"{figure} {self.unit.removesuffix('s') if counts and value == 1 else self.unit}".strip()
 
     def __repr__(self) -> str:
         return f"<Observed {self.what}: {self._said(self.value)}>"

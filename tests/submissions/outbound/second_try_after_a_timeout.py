@@ -1,7 +1,7 @@
 # from solution; loses: spared recovers
 async def ask(name, key):
     client, _ = state[name]
-    for attempt in range(2):
+    for _ in range(2):
         try:
             async with asyncio.timeout(0.7):
                 answer = await client.get(f"/{name}/{key}")

@@ -111,3 +111,13 @@ def shade(axes: Axes, during: Mapping[str, tuple[float, float]] | None) -> None:
     """Shade each span of time in which something was otherwise, and name it."""
     for name, (begin, end) in (during or {}).items():
         axes.axvspan(begin, end, color=SHADE, linewidth=0, zorder=0, label=name)
+
+
+def names(series: Mapping[str, object]) -> str:
+    """Return the names of series in one line, as they are spoken."""
+    return ", ".join(map(spoken, series))
+
+
+def spoken(name: str) -> str:
+    """Return a keyword's name as words."""
+    return name.replace("_", " ")
