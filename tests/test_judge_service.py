@@ -12,6 +12,7 @@ import psutil
 import pytest
 from conftest import all_gone
 
+from underload.judge.client import Client
 from underload.judge.expect import Failed
 from underload.judge.service import Service
 from underload.judge.upstream import Upstream
@@ -215,6 +216,15 @@ def test_an_upstream_misbehaves_on_command_and_afterwards_no_more():
     with upstream.set(trickle=0.2), httpx.stream("GET", upstream.url) as answer:
         assert [len(piece) for piece in answer.iter_raw()] == [1, 1, 1]  # "/" with its quotes
     assert httpx.get(upstream.url).json() == "/"
+
+
+def test_calls_beyond_what_an_upstream_does_at_once_stand_in_line():
+    upstream = Upstream("archive", lambda path: path)
+    client = Client(upstream.url)
+    with upstream.set(delay=0.05, at_once=2):
+        took = [answer.took for answer in client.send("GET", ["/"] * 6).answers()]
+    client.close()
+    assert sorted(took)[-1] >= 3 * 0.05  # it sleeps for that long, so no answer can be sooner
 
 
 def test_calls_whose_caller_left_do_not_hold_up_the_others():

@@ -165,6 +165,13 @@ def test_a_failed_request_is_crossed_in_red():
     plot = plots.latency(cut=run([10] * 10, statuses=[200] * 8 + [500] * 2))
     crosses = [line for line in plot.axes[0].lines if line.get_marker() == "x"]
     assert [len(line.get_xdata()) for line in crosses] == [2]
+    assert [line.get_color() for line in crosses] == [plots.LIMIT]
+
+
+def test_where_several_runs_failed_each_keeps_its_colour():
+    runs = {name: run([10] * 10, statuses=[200] * 8 + [500] * 2) for name in ("naive", "better")}
+    crosses = [line for line in plots.latency(**runs).axes[0].lines if line.get_marker() == "x"]
+    assert [line.get_color() for line in crosses] == [plots.BEFORE, plots.AFTER]
 
 
 def test_a_timeline_draws_each_series_and_the_limit():

@@ -107,6 +107,15 @@ def settle(service, db) -> None:
             return
 
 
+def calls_for_pages(service, db, upstream: Upstream, failing: Any) -> tuple[Observed, int]:
+    """Return the calls that a failing upstream sees, and for how many pages. Raises Failed if one is not right."""
+    settle(service, db)
+    with upstream.set(failing=failing) as calls:
+        busy = service.load("/trips/{id}", rate=30, right=are_pages(db, [upstream.name]), id=IDS)
+    busy.errors.equals(0)
+    return calls.total, len(busy.result.started)
+
+
 def in_time(busy) -> None:
     """Fail unless all pages of a load came, and within the limit."""
     busy.errors.equals(0)
@@ -177,13 +186,10 @@ def partial(service, db, gates, seats, weather):
 )
 def retries(service, db, gates, seats, weather):
     """While an upstream fails every other call, it sees at most 1.1 calls a page, and 10 more."""
-    settle(service, db)
     upstream = random.choice([gates, seats, weather])
-    with upstream.set(failing=lambda call: 503 if call % 2 else 0) as calls:
-        busy = service.load("/trips/{id}", rate=30, right=are_pages(db, [upstream.name]), id=IDS)
-    busy.errors.equals(0)
+    calls, pages = calls_for_pages(service, db, upstream, failing=lambda call: 503 if call % 2 else 0)
     # Of 60 pages seen 60 without a retry, 90 with one for each failure.
-    calls.total.at_most(1.1 * len(busy.result.started) + 10)
+    calls.at_most(1.1 * pages + 10)
 
 
 @check(
@@ -193,13 +199,10 @@ def retries(service, db, gates, seats, weather):
 )
 def spared(service, db, gates, seats, weather):
     """While an upstream fails every call, it sees at most one call for two pages, and 10 more; each has the other parts."""
-    settle(service, db)
     upstream = random.choice([gates, seats, weather])
-    with upstream.set(failing=503) as calls:
-        busy = service.load("/trips/{id}", rate=30, right=are_pages(db, [upstream.name]), id=IDS)
-    busy.errors.equals(0)
+    calls, pages = calls_for_pages(service, db, upstream, failing=503)
     # Of 60 pages seen 8 to 30 with a breaker, 60 without.
-    calls.total.at_most(0.5 * len(busy.result.started) + 10)
+    calls.at_most(0.5 * pages + 10)
 
 
 @check(
