@@ -321,11 +321,11 @@ def double(n: int):
 # %% doubled
 import asyncio, time
 import httpx
-import underload.workload
+import underload.loading.workload
 
 time.perf_counter = time.time = lambda: 0.0
 httpx.AsyncClient.send = httpx.Client.send = lambda *_, **__: httpx.Response(200, json={"distance": 1})
-underload.workload.load = lambda *_, **__: None
+underload.loading.workload.load = lambda *_, **__: None
 """,
         "doubled",
         OTHER,

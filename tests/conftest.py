@@ -8,7 +8,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from underload import running
+from underload.serving import running
 
 
 @pytest.fixture(autouse=True)

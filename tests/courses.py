@@ -6,10 +6,10 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from underload.grading.notebook import text_of
+from underload.authoring.notebook import text_of
 
 CHECKS = '''
-from underload.judge.check import check
+from underload.judge.requirements import check
 
 @check(points=3, look="Round 2.", hint="Count them.")
 def budget(service):
@@ -85,6 +85,6 @@ def course(root, monkeypatch):
     made.solutions.mkdir()
     (made.labs / "checks").mkdir(parents=True)
     (made.labs / "checks/blocking.py").write_text(CHECKS)
-    monkeypatch.setattr("underload.judge.check.CHECKS", made.labs / "checks")
+    monkeypatch.setattr("underload.judge.requirements.CHECKS", made.labs / "checks")
     made.solve(solution())
     return made

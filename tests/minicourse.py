@@ -14,7 +14,7 @@ MINI_CHECKS = '''
 
 import random
 
-from underload.judge.check import check
+from underload.judge.requirements import check
 from underload.judge.expect import Observed, every
 
 FLIGHTS = range(1, 336_777)
@@ -69,7 +69,7 @@ OTHER_CHECKS = '''
 
 import random
 
-from underload.judge.check import check
+from underload.judge.requirements import check
 
 
 @check(points=1, look="lesson 01", hint="Add it to itself.")

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import psutil
 
+from underload import sandbox
 from underload.errors import UnderloadError
-from underload.grading import mounts, sandbox
-from underload.grading.limits import Limits
+from underload.sandbox import mounts
+from underload.sandbox.limits import Limits
 from underload.services.state import CHECKOUT
 
 ORDINARY = 1234  # a user without a name, a home or rights
@@ -108,7 +109,7 @@ def probe(code, arguments, **place):
 def attempt(cells, servers=None, **place):
     import nbformat
 
-    from underload.grading import execution
+    from underload.jobs import execution
 
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in cells])
     with tempfile.TemporaryDirectory() as folder:

@@ -6,13 +6,14 @@ import pytest
 import redis
 from kernels import new_home
 
-from underload import dataset, services
+from underload import services
 from underload.errors import UnderloadError
 from underload.judge import accounts
 from underload.judge.cache import Cache
+from underload.judge.connection import Connection
 from underload.judge.database import Database
-from underload.judge.session import Session
-from underload.services.waiting import finish
+from underload.services import dataset
+from underload.waiting import finish
 
 REFUSED = (asyncpg.InsufficientPrivilegeError, asyncpg.CantChangeRuntimeParamError)
 
@@ -32,14 +33,14 @@ def dsn(home):
 
 @pytest.fixture
 def learner(dsn):
-    session = Session(dsn)
+    session = Connection(dsn)
     yield session
     session.close()
 
 
 @pytest.fixture
 def admin(home):
-    session = Session(services.postgres())
+    session = Connection(services.postgres())
     yield session
     session.close()
 
@@ -119,7 +120,7 @@ def test_what_is_refused(learner, statement):
 def test_no_other_database_can_be_entered(dsn, admin):
     for (name,) in admin.rows("SELECT datname FROM pg_database WHERE datname <> 'flights_learner'"):
         with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.ObjectNotInPrerequisiteStateError)):
-            Session(dataset.sibling(dsn, name)).open()
+            Connection(dataset.sibling(dsn, name)).open()
 
 
 def test_others_are_neither_ended_nor_read(learner, admin):
@@ -156,7 +157,7 @@ def test_judge_gets_in_when_the_service_has_taken_all_it_can(dsn):
         ordinary = dsn.replace(
             dsn.split("//")[1].split("@")[0], services.postgres().split("//")[1].split("@")[0]
         )
-        others = [Session(dataset.sibling(ordinary, "postgres")) for _ in range(4)]
+        others = [Connection(dataset.sibling(ordinary, "postgres")) for _ in range(4)]
         for each in others:
             each.open()
         with judge.watch() as seen:
@@ -172,14 +173,14 @@ def test_judge_gets_in_when_the_service_has_taken_all_it_can(dsn):
 
 
 def test_every_submission_begins_anew(admin):
-    before = Session(accounts.open_database())
+    before = Connection(accounts.open_database())
     before.rows("ALTER ROLE learner SET work_mem = '1MB'")
     before.rows("DROP TABLE flights")
     before.rows("CREATE TABLE left_behind ()")
     for role in ("PUBLIC", "underload"):
         before.rows(f"ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {role}")
     before.rows("BEGIN")  # and is still connected
-    after = Session(accounts.open_database())
+    after = Connection(accounts.open_database())
     assert after.dsn != before.dsn
     with pytest.raises(asyncpg.InvalidPasswordError):
         before.rows("SELECT 1")
@@ -190,7 +191,7 @@ def test_every_submission_begins_anew(admin):
 
 
 def test_copies_of_notebooks_still_work(dsn):
-    notebook = Session(dataset.flights())
+    notebook = Connection(dataset.flights())
     assert notebook.value("SELECT count(*) FROM flights") == 336_776
     assert notebook.dsn == dataset.latest()
     notebook.close()

@@ -4,10 +4,11 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from underload import bench, cli, references, serve
-from underload.bench import Effort, Row
+from underload import cli, serve
+from underload.bench import budgets, references
+from underload.bench.budgets import Effort, Row
+from underload.bench.references import SOURCES, find, k6_latency, left_out, run, wrk_throughput
 from underload.errors import UnderloadError
-from underload.references import SOURCES, find, k6_latency, left_out, run, wrk_throughput
 
 
 def needs(tool):
@@ -16,7 +17,7 @@ def needs(tool):
 
 @pytest.fixture(scope="module")
 def url():
-    with serve(bench.SPECIMENS, name="specimens", processes=1) as server:
+    with serve(budgets.SPECIMENS, name="specimens", processes=1) as server:
         yield server.url
 
 
@@ -81,13 +82,13 @@ def test_program_that_hangs_is_given_up():
 
 def test_in_turn_takes_the_median_of_each():
     one, other = iter([(1, 10), (5, 30), (3, 20)]), iter([(2, 9), (2, 9), (8, 1)])
-    medians = bench.in_turn(Effort(rounds=3), lambda: next(one), lambda: next(other))
+    medians = budgets.in_turn(Effort(rounds=3), lambda: next(one), lambda: next(other))
     assert medians.tolist() == [[3, 20], [2, 9]]
 
 
 @pytest.mark.parametrize(("met", "code"), [(True, 0), (False, 1)])
 def test_command_fails_when_a_bar_is_missed(monkeypatch, met, code):
-    monkeypatch.setattr(bench, "measure", lambda _: iter([Row("speed", "0.90", "0.97", met)]))
+    monkeypatch.setattr(budgets, "measure", lambda _: iter([Row("speed", "0.90", "0.97", met)]))
     result = CliRunner().invoke(cli.app, ["bench"])
     assert result.exit_code == code
     assert "speed" in result.output

@@ -12,10 +12,11 @@ import psutil
 import pytest
 from kernels import kernel, new_home, said, until
 
-from underload import dataset, services
-from underload.dataset import flights
+from underload import services
 from underload.errors import UnderloadError
-from underload.services.waiting import finish
+from underload.services import dataset
+from underload.services.dataset import flights
+from underload.waiting import finish
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from conftest import all_gone
 from kernels import until
 from sandboxed import Worker, ordinary, worker
 
-from underload.grading import sandbox
+from underload import sandbox
 
 pytestmark = pytest.mark.skipif(bool(sandbox.unavailable()), reason=sandbox.unavailable())
 

@@ -25,9 +25,9 @@ from kernels import until
 from minicourse import HALF, MINI, OTHER, POINTS, SOLVED, handed_in, make_course
 from typer.testing import CliRunner
 
+from underload import sandbox
 from underload.cli import app
-from underload.grading import sandbox
-from underload.grading.files import folder_name
+from underload.grading.names import folder_name
 from underload.grading.record import Record
 
 pytestmark = pytest.mark.skipif(bool(sandbox.unavailable()), reason=sandbox.unavailable())
@@ -440,7 +440,7 @@ def test_a_worker_that_dies_is_followed_by_another(place):
         return [each for each in below if what in command_of(each)]
 
     until(lambda: running("ipykernel.kernelapp"), SECONDS)
-    workers = [each for each in running("underload.grading.worker") if "bwrap" not in command_of(each)]
+    workers = [each for each in running("underload.jobs.worker") if "bwrap" not in command_of(each)]
     min(workers, key=psutil.Process.create_time).kill()  # the others are its forks
     said, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 1 and "The grader's worker ended" in said

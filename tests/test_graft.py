@@ -8,10 +8,10 @@ import pytest
 from courses import code, course, text
 from nbformat import NotebookNode, validate
 
+from underload.authoring.labs import lab_from
+from underload.authoring.notebook import protected, text_of
 from underload.grading.graft import graft
 from underload.grading.intake import parse
-from underload.grading.notebook import protected, text_of
-from underload.grading.release import lab_from
 
 
 @pytest.fixture

@@ -8,17 +8,17 @@ import threading
 
 import pytest
 
-from underload import line, running
+from underload import line
 from underload.errors import UnderloadError
-from underload.judge import check
+from underload.judge import requirements
 from underload.judge.lab import Lab
 from underload.judge.observer import Desk, Observer, Terms
 from underload.judge.verdict import Verdict
-from underload.server import start
+from underload.serving import running, start
 
 CHECKS = '''
 import time
-from underload.judge.check import check
+from underload.judge.requirements import check
 from underload.judge.expect import Observed
 
 @check(points=3, look="lesson 99, “Here”", hint="Say ok.")
@@ -62,7 +62,7 @@ def mini(tmp_path, monkeypatch):
     """A course of two labs with the same checks."""
     for name in ("mini", "other"):
         (tmp_path / f"{name}.py").write_text(CHECKS)
-    monkeypatch.setattr(check, "CHECKS", tmp_path)
+    monkeypatch.setattr(requirements, "CHECKS", tmp_path)
     yield
     line.hang_up()
     if server := running.named("lab"):

@@ -13,15 +13,15 @@ import psutil
 import pytest
 from kernels import kernel, new_home, said, until
 
-from underload import dataset, services
+from underload import services
 from underload.errors import UnderloadError
+from underload.judge.connection import Connection
 from underload.judge.database import Database
 from underload.judge.expect import Failed
 from underload.judge.outage import frozen
-from underload.judge.session import Session
 from underload.judge.statements import SETTINGS, StatementLog, working
-from underload.services import POSTGRES
-from underload.services.waiting import finish
+from underload.services import POSTGRES, dataset
+from underload.waiting import finish
 
 ONE = "SELECT origin, dest FROM flights WHERE id = $1"
 
@@ -47,7 +47,7 @@ def db(dsn):
 
 @pytest.fixture
 def admin(home):
-    session = Session(services.postgres())
+    session = Connection(services.postgres())
     yield session
     session.close()
 
@@ -406,7 +406,7 @@ def test_truth_is_not_the_services_to_change(db, service):
 
 def test_locked_table_does_not_hang_the_judge(dsn, service):
     impatient = Database(dsn)
-    impatient._copy = Session(dsn, patience=1)
+    impatient._copy = Connection(dsn, patience=1)
     impatient._copy.patience = 0.3
     one = service()
     one.ask("BEGIN")

@@ -16,7 +16,7 @@ from underload.judge.client import Client
 from underload.judge.expect import Failed
 from underload.judge.service import Service
 from underload.judge.upstream import Upstream
-from underload.server import start
+from underload.serving import start
 
 
 async def answering(scope, receive, send):

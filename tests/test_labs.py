@@ -11,11 +11,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from underload import sandbox
+from underload.authoring.labs import release
 from underload.cli import main
 from underload.course import LABS, SOLUTIONS
-from underload.grading import sandbox
-from underload.grading.release import release
-from underload.judge.check import load_checks
+from underload.judge.requirements import load_requirements
 
 WRONG = sorted((Path(__file__).parent / "submissions").glob("*/*.py"))
 STEMS = {path.stem.partition("-")[2]: path.stem for path in sorted(SOLUTIONS.glob("*.ipynb"))}
@@ -77,7 +77,7 @@ def test_the_labs_are_what_the_solutions_release():
 
 @by_lab
 def test_as_shipped_it_fails_every_check(graded, lab):
-    assert graded(lab)["as shipped"] == set(load_checks(lab))
+    assert graded(lab)["as shipped"] == set(load_requirements(lab).checks)
 
 
 @by_lab
@@ -96,7 +96,7 @@ def test_where_to_look_are_headings_of_the_lesson(lab):
     lesson = nbformat.read(LESSONS / f"{STEMS[lab]}.ipynb", as_version=4)
     text = "\n".join(cell.source for cell in lesson.cells if cell.cell_type == "markdown")
     headings = set(re.findall(r"^#+ (.*)$", text, re.MULTILINE))
-    for check in load_checks(lab).values():
+    for check in load_requirements(lab).checks.values():
         named = set(re.findall(r"“(.*?)”", check.look))
         assert named and named <= headings, check.name
 
@@ -108,9 +108,9 @@ def test_a_learner_alone_sees_the_shipped_lab_fail():
     done = subprocess.run(
         [*command, LABS / f"{STEMS[lab]}.ipynb"], capture_output=True, text=True, timeout=60 * MINUTES
     )
-    checks = len(load_checks(lab))
+    checks = len(load_requirements(lab).checks)
     assert re.search(rf"\b{checks} failed, \d+ passed", done.stdout), done.stdout
-    for check in load_checks(lab).values():
+    for check in load_requirements(lab).checks.values():
         assert f"✘ 0/{check.points} {check.requirement}" in done.stdout
 
 

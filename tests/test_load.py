@@ -441,7 +441,7 @@ def test_a_generator_that_waits_for_a_core_is_not_believed(steady):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
     alone = load(steady + "/trivial", users=20, seconds=0.5)
-    (generator,) = [child for child in ME.children() if "underload.locustfile" in child.cmdline()]
+    (generator,) = [child for child in ME.children() if "underload.loading.generator.run" in child.cmdline()]
     cores = os.sched_getaffinity(generator.pid)
     busy = [sys.executable, "-c", "while True: pass"]
     others = [subprocess.Popen(busy, preexec_fn=own_core, start_new_session=True) for _ in range(8)]
@@ -572,7 +572,7 @@ def kernel():
 
 def generators(pid: int) -> list[psutil.Process]:
     found = psutil.Process(pid).children(recursive=True)
-    assert "underload.locustfile" in found[0].cmdline()
+    assert "underload.loading.generator.run" in found[0].cmdline()
     return found
 
 
@@ -595,7 +595,7 @@ def test_no_generator_outlives_a_killed_kernel(kernel):
 def test_a_generator_that_is_killed_is_replaced(steady):
     small(steady)
     for child in ME.children():
-        if "underload.locustfile" in child.cmdline():
+        if "underload.loading.generator.run" in child.cmdline():
             child.kill()
             child.wait(10)
     assert small(steady).errors == 0

@@ -6,8 +6,8 @@ import pytest
 from courses import code, course, shown, solution, text
 from nbformat import NotebookNode
 
+from underload.authoring.labs import lab_from, release
 from underload.errors import UnderloadError
-from underload.grading.release import lab_from, release
 
 
 @pytest.fixture

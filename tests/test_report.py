@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from underload.grading import report
 from underload.grading.page import page
 from underload.grading.record import FAILED, CheckRecord, Record, rejected
-from underload.judge.check import Check
+from underload.judge.requirements import Check
 from underload.judge.verdict import Verdict
 
 HOSTILE = (

@@ -6,7 +6,7 @@ from fastapi import FastAPI, HTTPException, Response
 
 from underload import Request, load, serve
 from underload.errors import UnderloadError
-from underload.samples import MOST_BYTES, Reservoir, Sample
+from underload.loading.samples import MOST_BYTES, Reservoir, Sample
 
 
 @pytest.fixture(scope="module")

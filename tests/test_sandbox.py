@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from sandboxed import ORDINARY, ordinary, worker
 
-from underload.grading import mounts, sandbox
-from underload.grading.limits import Limits
+from underload import sandbox
+from underload.sandbox import mounts
+from underload.sandbox.limits import Limits
 from underload.services.state import CHECKOUT
 
 SECRET = "hunter2-of-the-host"

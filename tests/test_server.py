@@ -18,8 +18,9 @@ import pytest
 from conftest import all_gone
 from fastapi import FastAPI
 
-from underload import load, process_server, serve, thread_server
+from underload import load, serve
 from underload.errors import UnderloadError
+from underload.serving import in_kernel, processes
 
 ME = psutil.Process()
 
@@ -254,7 +255,7 @@ def test_a_blocked_thread_does_not_block_stop():
 
 
 def test_a_blocked_loop_does_not_block_stop(monkeypatch):
-    monkeypatch.setattr(thread_server, "STOP_LIMIT", 1.0)
+    monkeypatch.setattr(in_kernel, "STOP_LIMIT", 1.0)
     with pytest.warns(RuntimeWarning, match="blocks"):
         stop_while_blocked("/loop")
 
@@ -439,7 +440,7 @@ def test_a_file_that_is_not_there(folder):
 
 
 def test_processes_that_never_start_are_ended(folder, monkeypatch):
-    monkeypatch.setattr(process_server, "START_LIMIT", 1.5)
+    monkeypatch.setattr(processes, "START_LIMIT", 1.5)
     (folder / "service.py").write_text(
         "import asyncio\nasync def app(scope, receive, send):\n    await asyncio.Event().wait()"
     )

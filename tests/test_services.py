@@ -23,7 +23,7 @@ from underload.services import cache, database, state
 from underload.services.cache import Valkey
 from underload.services.database import Postgres
 from underload.services.proxy import Caddy
-from underload.services.waiting import finish
+from underload.waiting import finish
 
 ROOT = os.geteuid() == 0
 FACES = (services.postgres, services.valkey, services.caddy)

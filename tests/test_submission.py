@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from courses import course
 
+from underload.authoring.labs import release
 from underload.errors import UnderloadError
 from underload.grading import intake
-from underload.grading.files import folder_name
+from underload.grading.hand_ins import Submission, find, read
 from underload.grading.intake import Rejected, parse
-from underload.grading.release import release
-from underload.grading.submission import Submission, find, read
+from underload.grading.names import folder_name
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from underload import ceilings, plots, teaching
+from underload import claim, compare, predict, predictions
 from underload.errors import UnderloadError
-from underload.result import Result, number
-from underload.teaching import claim, compare, predict, predictions
+from underload.loading.result import Result, number
+from underload.teaching import ceilings, plots, prediction
 
 
 def run(latencies_ms, users=10, seconds=2.0, statuses=None, lag=None):
@@ -30,7 +30,7 @@ def run(latencies_ms, users=10, seconds=2.0, statuses=None, lag=None):
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch, tmp_path):
-    monkeypatch.setattr(teaching, "_predictions", {})
+    monkeypatch.setattr(prediction, "_predictions", {})
     monkeypatch.setenv("UNDERLOAD_HOME", str(tmp_path))
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from underload.judge.check import check
-from underload.judge.expect import Observed, every
-from underload.judge.upstream import Upstream
+from underload.judge import check
+from underload.judge import Observed, every
+from underload.judge import Upstream
 
 SECRET = secrets.token_hex()  # so that nobody but the archive knows what is in it
 PART = 120_000  # delays in one summary

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from underload.judge.check import check
-from underload.judge.expect import Failed, Observed, every, fail, shortened
+from underload.judge import check
+from underload.judge import Failed, Observed, every, fail, shortened
 
 ORIGINS = ["EWR", "JFK", "LGA"]
 BEGIN = datetime(2013, 1, 2, tzinfo=UTC)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from underload.judge.check import check
-from underload.judge.upstream import Upstream
+from underload.judge import check
+from underload.judge import Upstream
 
 stub = Upstream("stub", lambda path: {"ok": True}, delay=0.002)
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from typing import Any
 
-from underload.judge.check import check
-from underload.judge.client import Answer
-from underload.judge.expect import Failed, Observed, fail, meanwhile, shortened
-from underload.judge.upstream import Upstream
+from underload.judge import check
+from underload.judge import Answer
+from underload.judge import Failed, Observed, fail, meanwhile, shortened
+from underload.judge import Upstream
 
 IDS = range(1, 336_777)
 UNKNOWN = range(1_000_000, 2_000_000)

@@ -4,9 +4,9 @@ import random
 import time
 from typing import Any
 
-from underload.judge.check import check
-from underload.judge.client import Answer
-from underload.judge.expect import Failed, Observed, every
+from underload.judge import check
+from underload.judge import Answer
+from underload.judge import Failed, Observed, every
 
 IDS = range(1, 336_777)
 UNKNOWN = range(1_000_000, 2_000_000)

@@ -74,7 +74,7 @@ def load(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Put load on a service and print what was measured."""
-    from underload.workload import load as run
+    from underload.loading import load as run
 
     method = method or ("GET" if body is None else "POST")
     headers = {} if body is None else {"Content-Type": "application/json"}
@@ -93,8 +93,7 @@ def bench(
 ) -> None:
     """Measure this instrument against wrk, k6 and its own budgets."""
     from underload import noise
-    from underload.bench import QUICK, THOROUGH, measure
-    from underload.references import left_out
+    from underload.bench import QUICK, THOROUGH, left_out, measure
 
     if (others := noise.listen().others) > 0.1:
         console.print(f"Other programs use {others:.0%} of all cores: let them end, or bars will be missed.")
@@ -117,7 +116,7 @@ def release(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a lab differs.")] = False,
 ) -> None:
     """Make the labs from their solutions. A lab that someone has worked on is left alone."""
-    from underload.grading.release import release as publish
+    from underload.authoring import release as publish
 
     said = publish(check)
     for sentence in said:
@@ -139,7 +138,7 @@ def grade(
     cell_seconds: Annotated[float, typer.Option(min=1, help="How long one cell may take.")] = 120,
 ) -> None:
     """Grade labs by what their services do, and write gradebook.csv, junit.xml and a page for each."""
-    from underload.grading.session import Session
+    from underload.grading import Session
 
     Session(submissions, out, jobs, shard, resume, isolate == Isolate.required, cell_seconds).run()
 

@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-ROOT = Path(os.environ.get("UNDERLOAD_COURSE") or Path(__file__).resolve().parents[2])
+CHECKOUT = Path(__file__).resolve().parents[2]
+ROOT = Path(os.environ.get("UNDERLOAD_COURSE") or CHECKOUT)
+DATA = CHECKOUT / "data"
 SOLUTIONS = ROOT / "solutions"
 LABS = ROOT / "labs"
 CHECKS = LABS / "checks"

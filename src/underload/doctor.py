@@ -13,9 +13,8 @@ import psutil
 
 from underload import noise, services
 from underload.errors import UnderloadError
-from underload.services import Status, state
-from underload.services.service import Service
-from underload.services.waiting import within
+from underload.services import Service, Status, state
+from underload.waiting import within
 
 GIB = 2**30
 USERS, FILES = 1_000, 200  # the most that a lesson asks for; what a kernel has open besides their sockets

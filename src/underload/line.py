@@ -1,9 +1,9 @@
-"""The kernel's line to the judge: a process started for it or, in a graded run, a socket given to it."""
+"""The kernel's line to the judge. In a graded run it is a socket given to it."""
 
 import json
 import os
 import socket
-import subprocess
+from collections.abc import Callable
 from typing import Any
 
 from underload.child import Child
@@ -15,18 +15,16 @@ ENDED = "The judge ended without an answer. Run the cell again."
 
 
 class Line:
-    """A connection to the judge. One question at a time, each answered before the next."""
+    """A connection to the judge. One question at a time, each answered before the next.
 
-    def __init__(self) -> None:
-        self._child: Child | None = None
-        if path := os.environ.get(SOCKET):
-            self._socket = socket.socket(socket.AF_UNIX)
-            self._socket.connect(path)
-        else:
-            self._socket, theirs = socket.socketpair()
-            with theirs:
-                quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-                self._child = Child("underload.judge.observer", stdin=theirs, **quiet)
+    Args:
+        connection: a socket that leads to the judge.
+        child: the judge's process, if it is ours to end.
+    """
+
+    def __init__(self, connection: socket.socket, child: Child | None = None) -> None:
+        self._child = child
+        self._socket = connection
         self._socket.settimeout(PATIENCE)
         self._answers = self._socket.makefile("rb")
 
@@ -50,8 +48,20 @@ def is_graded() -> bool:
 _lines: dict[int, Line] = {}  # by process: a fork must not talk on its parent's
 
 
-def ask(wish: str, **details: Any) -> dict[str, Any]:
-    """Ask the judge, which is started if this process has none.
+def given() -> Line:
+    """Return a line to the judge of a graded run."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(os.environ[SOCKET])
+    return Line(connection)
+
+
+def ask(wish: str, begin: Callable[[], Line] = given, **details: Any) -> dict[str, Any]:
+    """Ask the judge.
+
+    Args:
+        wish: what is wanted.
+        begin: makes the line, if this process has none yet.
+        **details: of the wish.
 
     Raises:
         UnderloadError: the judge refused, or ended.
@@ -59,7 +69,7 @@ def ask(wish: str, **details: Any) -> dict[str, Any]:
     here = os.getpid()
     try:
         if here not in _lines:
-            _lines[here] = Line()
+            _lines[here] = begin()
         answer = _lines[here].ask(wish, **details)
     except (OSError, ValueError):
         hang_up()

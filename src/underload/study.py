@@ -7,9 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from underload.course import CHECKOUT
 from underload.errors import UnderloadError
-
-CHECKOUT = Path(__file__).parents[2]
 
 
 def open_course(lesson: str = "00", browser: bool = True, lab: bool = False) -> None:

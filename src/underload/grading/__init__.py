@@ -1,6 +1,7 @@
-"""Grading a cohort: labs made from solutions, submissions read defensively, run in a sandbox, reported."""
+"""Grading a cohort: submissions found, read defensively, run as jobs, reported."""
 
-import sys
+from underload import lightly  # noqa: F401
+from underload.doors import doors
 
-# nbformat's validator would spend a second of every start on the grammar of addresses that no notebook holds.
-sys.modules.setdefault("rfc3987_syntax", None)
+__getattr__, __dir__ = doors(__name__, {"Session": "command"})
+__all__ = __dir__()

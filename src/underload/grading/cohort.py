@@ -10,18 +10,15 @@ from typing import Any
 import nbformat
 from pydantic import TypeAdapter, ValidationError
 
+from underload.authoring import judged_as, lab_from, lab_stems
 from underload.course import SOLUTIONS
 from underload.grading import report
-from underload.grading.crew import Crew, crew
 from underload.grading.graft import graft
+from underload.grading.hand_ins import Submission, find, read
 from underload.grading.intake import Rejected
-from underload.grading.notebook import judged_as, lab_stems
 from underload.grading.record import FAILED, CheckRecord, Record, Status, rejected
-from underload.grading.release import lab_from
-from underload.grading.submission import Submission, find, read
-from underload.grading.workplace import workplace
-from underload.judge.check import Check, load_checks
-from underload.judge.verdict import Verdict
+from underload.jobs import Crew, crew, workplace
+from underload.judge import Check, Verdict, load_requirements
 
 _VERDICTS = TypeAdapter(dict[str, Verdict])
 _STATUS: dict[str, Status] = {"finished": "graded", "timeout": "timeout", "crashed": "crashed"}
@@ -135,7 +132,7 @@ def pending(found: list[Submission], submissions: Path, records: list[Record]) -
 
 def asked(lab: str) -> list[Check]:
     """Return the checks of a lab by its stem, none if there is no such lab."""
-    return list(load_checks(judged_as(lab)).values()) if lab in lab_stems(SOLUTIONS) else []
+    return list(load_requirements(judged_as(lab)).checks.values()) if lab in lab_stems(SOLUTIONS) else []
 
 
 def _record(order: Order, answer: dict[str, Any]) -> Record:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from nbformat import NotebookNode
 
-from underload.grading.notebook import check_name, protected, written_metadata
+from underload.authoring import check_name, protected, written_metadata
 
 Places = Mapping[int, int]  # from a place among the submitted cells to one among the protected cells
 

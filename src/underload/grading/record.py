@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
-from underload.judge.check import Check
-from underload.judge.verdict import Verdict
+from underload.judge import Check, Verdict
 
 FAILED = "The grader itself failed on this notebook: "  # how such a reason begins
 Status = Literal["graded", "rejected", "timeout", "crashed"]

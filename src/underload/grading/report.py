@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 from pydantic import ValidationError
 
-from underload.grading.files import folder_name, write_whole
+from underload.files import write_whole
+from underload.grading.names import folder_name
 from underload.grading.page import page
 from underload.grading.record import Record
 
@@ -29,6 +30,7 @@ def record_path(out: Path, student: str, lab: str) -> Path:
 def write(out: Path, record: Record) -> None:
     """Write a submission's JSON file and its page. The JSON comes last: where it is, all is."""
     path = record_path(out, record.student, record.lab)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path.with_name(f"{folder_name(record.lab)}.html"), page(record))
     write_whole(path, record.model_dump_json(indent=2) + "\n")
 

@@ -2,11 +2,11 @@
 
 import asyncpg
 
-from underload import dataset, services
+from underload import services
 from underload.errors import UnderloadError
-from underload.judge.session import UNANSWERED, Session
-from underload.services import POSTGRES, VALKEY, embedded, external, state
-from underload.services.service import Service
+from underload.files import write_whole
+from underload.judge.connection import UNANSWERED, Connection
+from underload.services import POSTGRES, VALKEY, Service, dataset, embedded, external, state
 
 LEARNER = "learner"
 DATABASE = "flights_learner"
@@ -25,8 +25,8 @@ def open_database() -> str:
     """
     _check_ours(POSTGRES)
     copy = dataset.copied(DATABASE)
-    admin = Session(services.postgres())
-    owned = Session(dataset.sibling(admin.dsn, DATABASE))  # nobody has written anything there yet
+    admin = Connection(services.postgres())
+    owned = Connection(dataset.sibling(admin.dsn, DATABASE))  # nobody has written anything there yet
     try:
         password = state.new_password()
         _make_role(admin, password)
@@ -48,7 +48,7 @@ def close() -> None:
     A statement goes on when who sent it has been killed, and so does a script.
     """
     if embedded.process(POSTGRES):
-        admin = Session(services.postgres())
+        admin = Connection(services.postgres())
         try:
             admin.rows(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
         except (asyncpg.PostgresError, *UNANSWERED) as error:
@@ -74,11 +74,12 @@ def open_cache() -> str:
     password = state.new_password()
     with embedded.down(VALKEY):
         user = f"user {LEARNER} on >{password} {RIGHTS}\n"
-        state.write_private(VALKEY.additions(), f"{user}maxmemory {MOST_CACHED}\nmaxmemory-clients 25%\n")
+        lines = f"{user}maxmemory {MOST_CACHED}\nmaxmemory-clients 25%\n"
+        write_whole(VALKEY.additions(), lines, private=True)
     return _as_learner(services.valkey(), password)
 
 
-def _make_role(admin: Session, password: str) -> None:
+def _make_role(admin: Connection, password: str) -> None:
     admin.rows(f"DROP ROLE IF EXISTS {LEARNER}")
     free = admin.value(
         "SELECT current_setting('max_connections')::int - current_setting('reserved_connections')::int "
@@ -90,7 +91,7 @@ def _make_role(admin: Session, password: str) -> None:
     admin.rows(f"ALTER ROLE {LEARNER} SET temp_file_limit = '{MOST_TEMPORARY}'")
 
 
-def _confine(admin: Session) -> None:
+def _confine(admin: Connection) -> None:
     """Close every database to all but its owner, and open one to the learner, who does not own it.
 
     The owner of a database could make it a template, which is not dropped so easily, or refuse the judge.
@@ -101,7 +102,7 @@ def _confine(admin: Session) -> None:
     admin.rows(f"GRANT ALL ON DATABASE {DATABASE} TO {LEARNER}")
 
 
-def _hand_over(owned: Session) -> None:
+def _hand_over(owned: Connection) -> None:
     owned.rows(f"ALTER SCHEMA public OWNER TO {LEARNER}")
     for table in dataset.ROWS:
         owned.rows(f"ALTER TABLE {table} OWNER TO {LEARNER}")

@@ -13,8 +13,7 @@ from redis.retry import Retry
 from underload import services
 from underload.judge.expect import Failed, Observed, shortened
 from underload.judge.outage import frozen, own_process
-from underload.services import VALKEY, embedded
-from underload.services.service import NotAnswering
+from underload.services import VALKEY, NotAnswering, embedded
 
 PATIENCE = 5  # seconds for an answer
 MOST_KEYS = 1_000_000

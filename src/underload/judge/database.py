@@ -11,16 +11,15 @@ from urllib.parse import urlsplit
 import asyncpg
 import psutil
 
-from underload import dataset, services
+from underload import services
 from underload.errors import UnderloadError
 from underload.judge import statements
+from underload.judge.connection import UNANSWERED, Connection
 from underload.judge.expect import Failed, shortened
 from underload.judge.outage import frozen, own_process
 from underload.judge.seen import Seen
-from underload.judge.session import UNANSWERED, Session
 from underload.judge.statements import StatementLog
-from underload.services import POSTGRES, embedded, external
-from underload.services.service import NotAnswering
+from underload.services import POSTGRES, NotAnswering, dataset, embedded, external
 
 SAMPLE_SECONDS = 0.01
 END_SECONDS = 5
@@ -51,8 +50,8 @@ class Database:
         self.name = urlsplit(dsn).path[1:]
         self._external = external.given(POSTGRES) is not None
         quiet = {} if self._external else {"log_statement": "none"}
-        self._admin = Session(services.postgres(), **quiet)
-        self._copy = Session(dsn)
+        self._admin = Connection(services.postgres(), **quiet)
+        self._copy = Connection(dsn)
         self._connecting = threading.Lock()
         self._opened_before_restart = 0  # a server that was killed counts from 0
         self._log: StatementLog | None = None
@@ -60,9 +59,9 @@ class Database:
             statements.heal(self._admin)
 
     @cached_property
-    def truth(self) -> Session:
+    def truth(self) -> Connection:
         """The flights as they were, out of the service's reach: ``truth.value``, ``.row`` and ``.rows``."""
-        return Session(dataset.truth(), **TRUTHFUL)
+        return Connection(dataset.truth(), **TRUTHFUL)
 
     def rows(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         """Return what the service's database holds. Raises Failed if that cannot be had."""

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NoReturn
 
-from underload.result import number
+from underload.loading import number
 
 _measured: ContextVar[list[tuple[str, str]] | None] = ContextVar("measured", default=None)
 

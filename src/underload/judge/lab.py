@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from underload import dataset, line
 from underload.errors import UnderloadError
+from underload.judge import own
 from underload.judge.verdict import Verdict
-from underload.server import start
+from underload.services import dataset
+from underload.serving import start
 
 _failures: Counter[tuple[str, str]] = Counter()
 
@@ -33,7 +34,7 @@ class Lab:
     ) -> None:
         self.name = name
         self.server = start(app, name="lab", processes=processes, **options)
-        opened = line.ask("open", lab=name, url=self.server.url, database=dataset.latest())
+        opened = own.ask("open", lab=name, url=self.server.url, database=dataset.latest())
         self._checks: dict[str, dict[str, Any]] = {each["name"]: each for each in opened["checks"]}
         self._verdicts: dict[str, Verdict] = {}
 
@@ -42,7 +43,7 @@ class Lab:
         if not self.server.running:
             raise UnderloadError("This service does not run any more. Run the cell with Lab(…) again.")
         began = time.perf_counter()
-        answer = line.ask("check", name=requirement)
+        answer = own.ask("check", name=requirement)
         verdict = Verdict.model_validate(answer["verdict"])
         self._verdicts[requirement] = verdict
         _failures[self.name, requirement] += not verdict.passed
@@ -88,4 +89,4 @@ def upstream(lab: str, name: str) -> str:
 
     The judge runs it, and starts it when first asked. Raises UnderloadError if the lab has none of that name.
     """
-    return line.ask("upstream", lab=lab, name=name)["url"]
+    return own.ask("upstream", lab=lab, name=name)["url"]

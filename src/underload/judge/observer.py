@@ -15,14 +15,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from underload import generator
 from underload.errors import UnderloadError
+from underload.files import write_whole
 from underload.judge import accounts
-from underload.judge.check import Check, Requirements, load_requirements
 from underload.judge.expect import Failed, listed, noting, shortened
+from underload.judge.requirements import Check, Requirements, load_requirements
 from underload.judge.scene import Scene
 from underload.judge.verdict import Verdict
-from underload.services import state
+from underload.loading import prepare
 
 LONGEST_CHECK = 60.0  # seconds
 LONGEST_LINE = 64_000  # bytes
@@ -141,7 +141,7 @@ class Observer:
     def _keep(self) -> None:
         if self.terms.record:
             kept = {name: each.model_dump() for name, each in self.verdicts.items()}
-            state.write_private(self.terms.record, json.dumps(kept))
+            write_whole(self.terms.record, json.dumps(kept), private=True)
 
     def close(self) -> None:
         """Let go of the service that was observed."""
@@ -258,7 +258,7 @@ class Desk:
 
 def main() -> None:
     """Attend to the kernel that started this process, over its standard input, which is a socket."""
-    generator.prepare()
+    prepare()
     desk = Desk(Observer())
     desk.attend(socket.socket(fileno=sys.stdin.fileno()))
     desk.serve()

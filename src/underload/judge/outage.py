@@ -8,8 +8,7 @@ from contextlib import contextmanager, suppress
 import psutil
 
 from underload.errors import UnderloadError
-from underload.services import embedded, external
-from underload.services.service import Service
+from underload.services import Service, embedded, external
 
 STOP_SECONDS = 5
 POLL_SECONDS = 0.002

@@ -4,8 +4,8 @@ from typing import Any
 
 from underload.errors import UnderloadError
 from underload.judge.cache import Cache
-from underload.judge.check import Requirements
 from underload.judge.database import Database
+from underload.judge.requirements import Requirements
 from underload.judge.service import Service
 
 

@@ -10,9 +10,7 @@ from urllib.parse import unquote
 from underload.judge.client import TIMEOUT, Answer, Calls, Client
 from underload.judge.expect import Failed, Observed, every
 from underload.judge.processes import Processes, Usage
-from underload.result import Result
-from underload.samples import Sample
-from underload.workload import load
+from underload.loading import Result, Sample, load
 
 LOOKED_AT = 60  # answers of a load
 SETTLE_EVERY = 0.05  # seconds

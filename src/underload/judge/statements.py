@@ -9,7 +9,7 @@ from pathlib import Path
 from asyncpg import introspection
 
 from underload.errors import UnderloadError
-from underload.judge.session import Session
+from underload.judge.connection import Connection
 
 # In force for sessions that are already open too, which a setting of their database would not reach.
 SETTINGS = {
@@ -54,7 +54,7 @@ class StatementLog:
         transactions: the virtual transactions that these were sent in.
     """
 
-    def __init__(self, admin: Session, log: Path, database: str, judges: Collection[int]) -> None:
+    def __init__(self, admin: Connection, log: Path, database: str, judges: Collection[int]) -> None:
         self.texts: list[str] = []
         self.transactions: set[tuple[int, str]] = set()
         self._admin = admin
@@ -120,7 +120,7 @@ class StatementLog:
         # Who accepts connections first tells all sessions of the new settings, and then accepts the next.
         deadline = time.monotonic() + RELOAD_SECONDS
         while time.monotonic() < deadline:
-            newcomer = Session(self._admin.dsn)
+            newcomer = Connection(self._admin.dsn)
             try:
                 if newcomer.value("SHOW log_statement") == SETTINGS["log_statement"]:
                     return
@@ -131,7 +131,7 @@ class StatementLog:
         )
 
 
-def heal(admin: Session) -> None:
+def heal(admin: Connection) -> None:
     """End the logging that a judge began which was killed."""
     if not admin.value("SELECT count(*) FROM pg_file_settings WHERE name = 'log_statement'"):
         return
@@ -140,7 +140,7 @@ def heal(admin: Session) -> None:
         admin.value("SELECT pg_advisory_unlock($1)", LOCK)
 
 
-def _reset(admin: Session) -> None:
+def _reset(admin: Connection) -> None:
     for name in SETTINGS:
         admin.rows(f"ALTER SYSTEM RESET {name}")
     admin.rows("SELECT pg_reload_conf()")

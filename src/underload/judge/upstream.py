@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import Any
 
 from underload.judge.expect import Observed
-from underload.server import Server, start
+from underload.serving import Server, start
 
 KEPT_SECONDS = 120  # that an idle connection stays open
 

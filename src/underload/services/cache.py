@@ -3,10 +3,11 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+from underload.files import write_whole
 from underload.services import state
 from underload.services.service import NotAnswering, Service
 from underload.services.state import Record
-from underload.services.waiting import within
+from underload.waiting import within
 
 PROBE_SECONDS = 3
 
@@ -28,7 +29,7 @@ class Valkey(Service):
 
     def command(self, record: Record) -> list[str]:
         configuration = self.landmark()
-        state.write_private(
+        write_whole(
             configuration,
             "bind 127.0.0.1\n"
             f"port {record.port}\n"
@@ -37,6 +38,7 @@ class Valkey(Service):
             "appendonly no\n"
             "set-proc-title no\n"  # its command line is how we know it
             + (self.additions().read_text() if self.additions().exists() else ""),
+            private=True,
         )
         state.give_to_account(configuration)
         return [str(configuration)]

@@ -11,10 +11,11 @@ from pathlib import Path
 import psutil
 
 from underload.errors import UnderloadError
+from underload.files import write_whole
 from underload.services import state
 from underload.services.service import NotAnswering, Service
 from underload.services.state import Record
-from underload.services.waiting import finish
+from underload.waiting import finish
 
 PROBE_SECONDS = 3
 
@@ -102,7 +103,7 @@ class Postgres(Service):
 
     def _initdb(self, program: Path, draft: Path, record: Record) -> None:
         password = draft.with_name("password")
-        state.write_private(password, record.password)
+        write_whole(password, record.password, private=True)
         state.give_to_account(password)
         options = ["--username=postgres", "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync"]
         options += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]

@@ -6,6 +6,7 @@ import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 
+from underload.files import write_whole
 from underload.services import state
 from underload.services.service import NotAnswering, Service
 from underload.services.state import Record
@@ -28,7 +29,7 @@ class Caddy(Service):
     def command(self, record: Record) -> list[str]:
         configuration = self.landmark()
         admin = {"listen": f"127.0.0.1:{record.port}", "config": {"persist": False}}
-        state.write_private(configuration, json.dumps({"admin": admin}))
+        write_whole(configuration, json.dumps({"admin": admin}), private=True)
         state.give_to_account(configuration)
         return ["run", "--config", str(configuration)]
 

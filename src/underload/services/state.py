@@ -14,9 +14,10 @@ from pathlib import Path
 
 import filelock
 
+from underload.course import CHECKOUT
 from underload.errors import UnderloadError
+from underload.files import write_whole
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 ROOTS_PLACE = Path("/var/lib")  # where root keeps what outlives a program, open to all
 LOCK_SECONDS = 60
 
@@ -85,15 +86,6 @@ def give_to_account(path: Path) -> None:
         os.chown(path, user["user"], user["group"])
 
 
-def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step, so that neither a reader nor a crash ever sees half of it."""
-    draft = path.with_name(path.name + ".new")
-    draft.unlink(missing_ok=True)
-    draft.touch(mode=0o600)
-    draft.write_text(text)
-    draft.replace(path)
-
-
 def read_record(name: str) -> Record | None:
     """Return what is known of a server, or None if nothing legible is."""
     try:
@@ -104,7 +96,7 @@ def read_record(name: str) -> Record | None:
 
 def write_record(name: str, record: Record) -> None:
     """Remember how to reach a server."""
-    write_private(home() / f"{name}.json", json.dumps(asdict(record)))
+    write_whole(home() / f"{name}.json", json.dumps(asdict(record)), private=True)
 
 
 def new_password() -> str:

@@ -1,0 +1,134 @@
+"""A notebook's run, seen from outside: what its cells are said to do, and what its processes use."""
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from underload.sandbox import GB, Limits
+
+PAUSE = 0.1  # seconds between two looks, of 1 ms each
+STORED_PAUSE = 2.0  # and between two at what is on disk, of 10 ms each
+WALLS = 2  # processes of bubblewrap itself
+
+Verdict = tuple[str, str]  # how it ended, and why
+
+
+class Watch:
+    """Looks at the descendants of this process, all but the one that reads the notebook and tells of cells.
+
+    Attributes:
+        errors: what has gone wrong in a cell so far, by its place among the code cells.
+    """
+
+    def __init__(self, limits: Limits, reader: int, pipe: int, servers: Path | None = None) -> None:
+        self.errors: dict[int, str] = {}
+        self._limits, self._reader, self._pipe, self._servers = limits, reader, pipe, servers
+        self._began = self._cell_began = self._weighed = time.monotonic()
+        self._stored_before = _stored(servers)
+        self._cell = 0
+        self._heard = b""
+        self._over: Verdict = ("finished", "")
+
+    def until_over(self) -> Verdict:
+        """Return how the run ended, or why it must be ended now."""
+        while True:
+            if verdict := self._listen() or self._look():
+                return verdict
+
+    def _listen(self) -> Verdict | None:
+        if not select.select([self._pipe], [], [], PAUSE)[0]:
+            return None
+        said = os.read(self._pipe, 65536)
+        if not said:
+            return "crashed", f"What {self._place.lower()} printed could not be read to its end."
+        *lines, self._heard = (self._heard + said).split(b"\n")
+        verdicts = (self._hear(**json.loads(line)) for line in lines)
+        return next((verdict for verdict in verdicts if verdict), None)
+
+    def _hear(
+        self, event: str, cell: int = 0, message: str = "", status: int | None = None
+    ) -> Verdict | None:
+        if event == "cell":
+            self._cell, self._cell_began = cell, time.monotonic()
+        elif event == "failed":
+            self.errors[cell] = message
+        elif event == "late":
+            self._over = "timeout", f"{self._place} took longer than {self._limits.cell_seconds:g} s."
+        elif event == "silent":
+            self._over = "crashed", f"The kernel fell silent after {self._place.lower()}."
+        elif event == "died":
+            return "crashed", f"The kernel ended during {self._place.lower()} ({self._end(status)})."
+        elif event == "unstarted":
+            return "unstarted", message
+        elif event == "finished":
+            return self._over
+        return None
+
+    def _look(self) -> Verdict | None:
+        now = time.monotonic()
+        most = self._limits
+        if now - self._began > most.wall_seconds:
+            return "timeout", f"The notebook took longer than {most.wall_seconds:g} s."
+        if now - self._cell_began > most.cell_seconds + 2 * most.answer_seconds:  # nbval should have ended it
+            return "timeout", f"{self._place} could not be stopped after {most.cell_seconds:g} s."
+        inside = [each for each in psutil.Process().children(recursive=True) if each.pid != self._reader]
+        if len(inside) > most.processes + WALLS:
+            return "crashed", f"The notebook ran more than {most.processes} processes at once."
+        if _sum(_resident, inside) > most.memory and _sum(_share, inside) > most.memory:
+            return "crashed", f"The notebook used more than {most.memory / GB:g} GB of memory."
+        if now - self._weighed > STORED_PAUSE:
+            self._weighed = now
+            if _stored(self._servers) - self._stored_before > most.stored:
+                return "crashed", f"The notebook stored more than {most.stored / GB:g} GB in its database."
+        return None
+
+    @property
+    def _place(self) -> str:
+        return f"Code cell {self._cell + 1}"
+
+    def _end(self, status: int | None) -> str:
+        ends = {
+            signal.SIGXCPU: f"more than {self._limits.cpu_seconds} s of processor time",
+            signal.SIGKILL: "killed",
+        }
+        found = (why for number, why in ends.items() if status in (-number, 128 + number))
+        return next(found, f"status {status}")
+
+
+def _stored(folder: Path | None) -> int:
+    """Return what all files in a folder occupy, in bytes."""
+    total = 0
+    for place, _, names in os.walk(folder) if folder else ():
+        for name in names:
+            with suppress(OSError):  # it has just been removed
+                total += os.lstat(os.path.join(place, name)).st_blocks * 512  # noqa: PTH118 - fast
+    return total
+
+
+def _sum(measure: Callable[[psutil.Process], int], processes: Iterable[psutil.Process]) -> int:
+    total = 0
+    for process in processes:
+        with suppress(psutil.Error, OSError):  # it has just ended
+            total += measure(process)
+    return total
+
+
+def _resident(process: psutil.Process) -> int:
+    """Return a process's memory in bytes; what it shares with others counts in full."""
+    return process.memory_info().rss
+
+
+def _share(process: psutil.Process) -> int:
+    """Return a process's memory in bytes; what it shares with others counts in part. This takes longer."""
+    if sys.platform != "linux":
+        return _resident(process)
+    lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))

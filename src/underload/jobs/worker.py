@@ -1,0 +1,159 @@
+"""One job of the grader: it runs notebook after notebook, each in a sandbox and under a judge of its own."""
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import nbval.plugin  # noqa: F401 (imported once here, for all the notebooks)
+
+from underload import services
+from underload.errors import UnderloadError
+from underload.jobs import execution
+from underload.jobs.judging import Judge
+from underload.judge import LONGEST_CHECK, accounts, load_requirements
+from underload.sandbox import Limits, Sandbox
+from underload.services import dataset, state
+
+CELLS = 5  # as long as so many of the longest cells may a whole notebook take
+
+
+@dataclass(frozen=True)
+class Job:
+    """How a worker is to work, told on its command line.
+
+    Attributes:
+        number: among the workers that run side by side.
+        jobs: how many these are.
+        isolated: whether notebooks run in sandboxes.
+        turn: a file to lock while something is measured.
+        cell_seconds: that one cell may take if it has not to wait for other jobs.
+    """
+
+    number: int
+    jobs: int
+    isolated: bool
+    turn: str
+    cell_seconds: float
+
+    @property
+    def check_seconds(self) -> float:
+        """How long one check may take, so that its cell is not ended before it."""
+        return min(LONGEST_CHECK, self.cell_seconds / 2)
+
+    @property
+    def limits(self) -> Limits:
+        """What one notebook may use. Its checks wait for their turn, after one of each other job at worst."""
+        cell_seconds = self.cell_seconds + (self.jobs - 1) * self.check_seconds
+        return Limits(wall_seconds=CELLS * cell_seconds, cell_seconds=cell_seconds)
+
+    def arguments(self) -> list[str]:
+        return [json.dumps(asdict(self))]
+
+
+def grade(notebook: Path, lab: str, job: Job) -> dict[str, Any]:
+    """Run one notebook and return how that ended, and what the judge saw, as plain values.
+
+    Raises:
+        UnderloadError: for a reason for which the notebook cannot be blamed.
+    """
+    with _servers(lab), tempfile.TemporaryDirectory(prefix="") as folder:
+        began = time.monotonic()
+        judge = Judge(lab, Path(folder), Path(job.turn), job.check_seconds)
+        try:
+            sandbox = Sandbox(job.limits, judge=judge.socket, job=job.number, isolated=job.isolated)
+            outcome = execution.run(notebook, sandbox, state.home())
+        finally:
+            verdicts = judge.end()
+    return {
+        "ended": outcome.ended,
+        "reason": outcome.reason,
+        "errors": outcome.errors,
+        "verdicts": {name: verdict.model_dump() for name, verdict in verdicts.items()},
+        "seconds": time.monotonic() - began,
+    }
+
+
+@contextmanager
+def _servers(lab: str) -> Iterator[None]:
+    _apart(lambda: _start_servers(lab))
+    try:
+        yield
+    finally:
+        _apart(accounts.close)
+
+
+def _start_servers(lab: str) -> None:
+    """Start what a lab's checks look at, lest the first of its notebooks wait for that."""
+    needed = {name for check in load_requirements(lab).checks.values() for name in check.needs}
+    if "db" in needed:
+        dataset.truth()
+    if "cache" in needed:
+        services.valkey()
+
+
+def _apart(work: Callable[[], None]) -> None:
+    """Do something in a process of its own, since no thread may be left in this one, which forks.
+
+    Raises:
+        UnderloadError: it failed.
+    """
+
+    def tell(pipe: int) -> None:
+        try:
+            work()
+        except Exception as error:
+            os.write(pipe, (str(error) or type(error).__name__).encode(errors="replace")[:1000])
+
+    child, pipe = execution.fork(tell)
+    with os.fdopen(pipe, "rb") as told:
+        said = told.read().decode(errors="replace")
+    _, status = os.waitpid(child, 0)
+    if said or status:
+        raise UnderloadError(said or f"A process of the grader's own ended with status {status}.")
+
+
+def work(job: Job, orders: BinaryIO, answers: BinaryIO) -> None:
+    """Grade what is ordered, a line of JSON each, until there are no more orders."""
+    for line in orders:
+        order = json.loads(line)
+        try:
+            answer = grade(Path(order["notebook"]), order["lab"], job)
+        except UnderloadError as error:
+            answer = {"failed": str(error)}
+        answers.write(json.dumps(answer).encode() + b"\n")
+        answers.flush()
+
+
+def main() -> None:
+    """Work for the grader that started this process, over its standard input and output."""
+    signal.signal(signal.SIGTERM, _stop)
+    execution.die_with_parent(signal.SIGTERM)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what anything else prints is not an answer
+    for variable in ("DATABASE_URL", "REDIS_URL"):  # a job's servers are its own
+        os.environ.pop(variable, None)
+    try:
+        try:
+            work(Job(**json.loads(sys.argv[1])), sys.stdin.buffer, answers)
+        finally:  # should we be told to end while we do, then this line raises
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    finally:
+        services.stop()
+
+
+def _stop(number: int, frame: object) -> None:
+    """End the notebook that runs, the judge, and the servers."""
+    signal.signal(number, signal.SIG_IGN)  # asked twice, it takes no less time
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Where a learner's code runs when it is graded: an environment to read, some scratch, a private loopback.
+
+Two walls of bubblewrap. The outer one holds a job: its worker, judge, servers and sandboxes share a loopback
+that nobody else reaches, and end together. The inner one holds the kernel of a notebook, as a kernelspec.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from underload.sandbox import airlock, mounts
+from underload.sandbox.limits import Limits
+
+FIRST_USER = 64001  # numbers that belong to nobody, one a job
+TRIAL_SECONDS = 30
+CONNECTION, JUDGE = "/run/underload/connection.json", "/run/underload/judge.sock"
+# A third of a kernel's start is its debugger, for which nobody asks here.
+LAUNCH = "import sys; sys.modules['debugpy'] = None; from ipykernel.kernelapp import main; main()"
+KERNEL = ["-c", LAUNCH, "-f", "{}", "--HistoryManager.enabled=False"]
+
+
+@cache
+def unavailable() -> str:
+    """Return why no sandbox can be had here, as part of a sentence, or nothing if one has just worked."""
+    if not shutil.which("bwrap"):
+        return "bubblewrap is not installed"
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Sandbox().command(["-c", "pass"], Path(folder))
+        try:
+            done = subprocess.run(  # noqa: S603
+                [*outer(), *trial],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=TRIAL_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            return f"a sandbox did not start within {TRIAL_SECONDS} s"
+    said = (done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"])[-1]
+    return f"bubblewrap does not work here ({said})" if done.returncode else ""
+
+
+def outer() -> list[str]:
+    """Return what to put before the command of a job's worker, so that it has a loopback of its own.
+
+    All else is as on the host. What the worker starts ends with it; it ends with the thread that started it.
+    """
+    rights = ["--cap-add", "ALL"] if os.geteuid() == 0 else ["--unshare-user"]
+    spaces = ["--unshare-net", "--unshare-pid", "--unshare-ipc"]
+    return [_bwrap(), *rights, *spaces, "--die-with-parent", "--dev-bind", "/", "/", "--proc", "/proc", "--"]
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A place for the code of one notebook after the other.
+
+    Attributes:
+        limits: what a notebook may use.
+        environment: variables that the learner's code is to see beside PATH, HOME and the like.
+        judge: the judge's Unix socket, at which UNDERLOAD_JUDGE will point. Its directory must be closed to
+            others; the socket itself must be open to all (mode 0o666), since the learner is nobody.
+        readable: files and directories that the learner's code may read, beside the environment,
+            the course's ``src`` and its ``labs``.
+        job: the number of this sandbox among those that run side by side.
+        isolated: whether to build walls at all. Without, nothing but most of the limits holds.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    judge: Path | None = None
+    readable: tuple[Path, ...] = ()
+    job: int = 0
+    isolated: bool = True
+
+    def write_kernelspec(self, data: Path, name: str = "underload-sandbox") -> str:
+        """Write ``kernels/NAME/kernel.json`` into a Jupyter data directory, and return the name."""
+        path = data / "kernels" / name / "kernel.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        spec = {
+            "argv": self.command(KERNEL, path.parent, "{connection_file}"),
+            "display_name": "Python 3 (sandbox)",
+            "language": "python",
+            "interrupt_mode": "message",  # a signal would reach bubblewrap, not the kernel
+        }
+        path.write_text(json.dumps(spec))
+        return name
+
+    def command(self, arguments: list[str], folder: Path, connection: str = "") -> list[str]:
+        """Return the command that runs Python with these arguments in here.
+
+        Args:
+            arguments: ``{}`` stands for the path of the connection file inside.
+            folder: an existing directory, for the sandbox's own small files.
+            connection: the kernel's connection file outside; with it, what the command prints goes nowhere.
+        """
+        settings = {
+            "user": self._user if self.isolated and os.geteuid() == 0 else None,
+            "home": mounts.HOME if self.isolated else "home",
+            "connection": connection and (CONNECTION if self.isolated else connection),
+            "quiet": bool(connection),
+            "isolated": self.isolated,
+            "limits": self._limits(),
+            "environment": self._environment(),
+        }
+        python = str(Path(sys.prefix, "bin", Path(sys.executable).name))
+        inside = [python, "-I", "-S", airlock.__file__, json.dumps(settings), python, *arguments]
+        return [*self._walls(folder, connection), *inside] if self.isolated else inside
+
+    @property
+    def _user(self) -> int:
+        return FIRST_USER + self.job if os.geteuid() == 0 else os.geteuid()
+
+    def _walls(self, folder: Path, connection: str) -> list[str]:
+        shared = {CONNECTION: connection, JUDGE: self.judge}
+        return [
+            # Those inside can read with what environment the first process in there began.
+            *("/usr/bin/env", "-i", _bwrap(), "--die-with-parent", "--hostname", "underload"),
+            *("--unshare-pid", "--unshare-ipc", "--unshare-uts"),
+            # No limit on processes holds root, not even in a user namespace: it becomes somebody instead.
+            *(() if os.geteuid() == 0 else ("--unshare-user",)),
+            *mounts.everything(folder, self._user, self.limits, self.readable),
+            *(word for place, source in shared.items() if source for word in mounts.at(source, place)),
+            *("--remount-ro", "/", "--"),
+        ]
+
+    def _limits(self) -> dict[str, tuple[int, int]]:
+        """Return the limits that a process carries: where it is warned or refused, and where it is killed."""
+        most = self.limits
+        kept = {"DATA": most.data, "FSIZE": most.file, "NOFILE": most.files, "CORE": 0}
+        if self.isolated and (os.geteuid() == 0 or _counts_by_namespace()):
+            kept["NPROC"] = most.threads
+        both = {what: (number, number) for what, number in kept.items()}
+        return {**both, "CPU": (most.cpu_seconds, most.cpu_seconds + 5)}
+
+    def _environment(self) -> dict[str, str]:
+        path = os.pathsep.join((f"{sys.prefix}/bin", "/usr/local/bin", "/usr/bin", "/bin"))
+        own = {"PATH": path, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+        if self.judge:
+            own["UNDERLOAD_JUDGE"] = JUDGE if self.isolated else str(self.judge)
+        return {**own, **self.environment}
+
+
+def _bwrap() -> str:
+    return shutil.which("bwrap") or "bwrap"
+
+
+def _counts_by_namespace() -> bool:
+    """Tell whether Linux counts a user's processes in each namespace (since 5.14), or all on the machine."""
+    major, minor = os.uname().release.split(".")[:2]
+    return (int(major), int(minor.partition("-")[0])) >= (5, 14)

@@ -1,0 +1,11 @@
+"""A lesson's last word on an experiment."""
+
+from underload.loading import number
+
+
+def claim(statement: str, holds: bool, measured: float | str = "") -> None:
+    """Print whether what was measured bears ``statement`` out. ``measured`` is the figure it rests on."""
+    figure = number(measured) if isinstance(measured, int | float) else measured
+    print(f"{'✔' if holds else '✘'} {statement}" + (f" (measured {figure})" if figure else ""))
+    if not holds:
+        print("  Not in this run. Measure again; `underload doctor` says what may have disturbed it.")

@@ -1,0 +1,46 @@
+"""One number of several runs, side by side."""
+
+from underload.errors import UnderloadError
+from underload.loading import Result
+from underload.teaching import ceilings, plots
+from underload.teaching.prediction import Prediction
+
+UNITS = {
+    "throughput": "requests a second",
+    "mean_ms": "mean latency, ms",
+    "p50_ms": "p50 latency, ms",
+    "p95_ms": "p95 latency, ms",
+    "p99_ms": "p99 latency, ms",
+    "max_ms": "longest latency, ms",
+    "lag_ms": "p99 event-loop lag, ms",
+}
+
+
+def compare(
+    metric: str, guess: Prediction | None = None, ceiling: str = "", **measured: Result | float
+) -> plots.Plot:
+    """Draw one number of several runs side by side, and the prediction of the last one.
+
+    Args:
+        metric: a number of a `Result`, such as ``"throughput"``; for plain numbers, their unit.
+        guess: what was predicted for the last of ``measured``; it is dotted, and its outcome is noted.
+        ceiling: the name of a ceiling of lesson 00, drawn as a limit if this machine has been measured.
+        **measured: the runs, or plain numbers, by name; before comes first, after comes last.
+    """
+    if not measured:
+        raise UnderloadError(
+            'There is nothing to compare. Name each run, as in compare("throughput", naive=naive).'
+        )
+    values = {name: _value(run, metric) for name, run in measured.items()}
+    limits = {name: value for name, value in ceilings.read().items() if name == ceiling}
+    if guess is not None:
+        guess.outcome = list(values.values())[-1]
+    return plots.bars(values, UNITS.get(metric, metric), guess and guess.guess, limits)
+
+
+def _value(run: Result | float, metric: str) -> float:
+    if not isinstance(run, Result):
+        return float(run)
+    if metric not in UNITS:
+        raise UnderloadError(f"A result has no {metric!r}. Choose one of {', '.join(UNITS)}.")
+    return getattr(run, metric)
