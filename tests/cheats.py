@@ -96,7 +96,7 @@ def passed(wish, **details):
         expected="all", observed="all", look="", hint="",
     )}
 
-theirs.line.ask = passed
+theirs.own.ask = passed
 """,
     ),
     "patches the display": Handed(

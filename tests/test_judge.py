@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from underload import line
+from underload import channel
 from underload.errors import UnderloadError
 from underload.judge import requirements
 from underload.judge.lab import Lab
@@ -64,7 +64,7 @@ def mini(tmp_path, monkeypatch):
         (tmp_path / f"{name}.py").write_text(CHECKS)
     monkeypatch.setattr(requirements, "CHECKS", tmp_path)
     yield
-    line.hang_up()
+    channel.hang_up()
     if server := running.named("lab"):
         server.stop()
 
@@ -255,7 +255,7 @@ def test_connections_that_nobody_honest_needs_are_closed(tmp_path):
 
 
 def test_a_lab_prints_verdicts_and_the_hint_on_the_second_failure(capsys):
-    line._lines[os.getpid()] = own = InProcess()
+    channel._channels[os.getpid()] = own = InProcess()
     lab = Lab("mini", bad)
     lab.check("says_ok")
     assert "Say ok" not in capsys.readouterr().out
@@ -286,7 +286,7 @@ class InProcess:
 
 
 def test_a_failure_tells_what_the_service_raised_meanwhile(capsys):
-    line._lines[os.getpid()] = own = InProcess()
+    channel._channels[os.getpid()] = own = InProcess()
 
     async def broken(scope, receive, send):
         raise NameError("name 'tpyo' is not defined")
@@ -302,21 +302,21 @@ def test_a_failure_tells_what_the_service_raised_meanwhile(capsys):
 
 def test_a_judge_that_was_killed_is_followed_by_another(serving):
     url = serving(good)
-    assert line.ask("open", lab="blocking", url=url, database=None)["checks"]
-    child = line._lines[os.getpid()]._child
+    assert channel.ask("open", lab="blocking", url=url, database=None)["checks"]
+    child = channel._channels[os.getpid()]._child
     os.killpg(child.process.pid, signal.SIGKILL)
     with pytest.raises(UnderloadError, match="The judge ended without an answer"):
-        line.ask("check", name="health")
-    assert line.ask("open", lab="blocking", url=url, database=None)["checks"]
+        channel.ask("check", name="health")
+    assert channel.ask("open", lab="blocking", url=url, database=None)["checks"]
 
 
 def test_the_stop_button_ends_the_judge_with_its_check(serving):
     """An answer that came late would be taken for the next one."""
     url = serving(good)
-    line.ask("open", lab="blocking", url=url, database=None)
-    process = line._lines[os.getpid()]._child.process
+    channel.ask("open", lab="blocking", url=url, database=None)
+    process = channel._channels[os.getpid()]._child.process
     threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
-        line.ask("check", name="sustained")
+        channel.ask("check", name="sustained")
     assert process.poll() is not None
-    assert line.ask("open", lab="blocking", url=url, database=None)["checks"]
+    assert channel.ask("open", lab="blocking", url=url, database=None)["checks"]

@@ -138,9 +138,9 @@ def grade(
     cell_seconds: Annotated[float, typer.Option(min=1, help="How long one cell may take.")] = 120,
 ) -> None:
     """Grade labs by what their services do, and write gradebook.csv, junit.xml and a page for each."""
-    from underload.grading import Session
+    from underload.grading import Command
 
-    Session(submissions, out, jobs, shard, resume, isolate == Isolate.required, cell_seconds).run()
+    Command(submissions, out, jobs, shard, resume, isolate == Isolate.required, cell_seconds).run()
 
 
 @services_app.command("status")

@@ -13,7 +13,7 @@ import psutil
 
 from underload import noise, services
 from underload.errors import UnderloadError
-from underload.services import Service, Status, state
+from underload.services import BackingService, Status, state
 from underload.waiting import within
 
 GIB = 2**30
@@ -54,7 +54,7 @@ def _machine() -> Iterator[Finding]:
     fit, cores = platform.system() in ("Linux", "Darwin"), _usable_cores()
     advice = _unless(fit, "Work in WSL, or in the container of compose.yaml.")
     yield Finding("system", platform.platform(terse=True), advice, serious=not fit)
-    advice = "Service and load share it: compare only what this machine measured, as ratios."
+    advice = "BackingService and load share it: compare only what this machine measured, as ratios."
     yield Finding("processor cores", f"{cores:g}", _unless(cores >= 2, advice))
 
 
@@ -110,7 +110,7 @@ def _services() -> Iterator[Finding]:
         yield Finding("services", "not known", advice, serious=True)
 
 
-def _service(service: Service, status: Status) -> Finding:
+def _service(service: BackingService, status: Status) -> Finding:
     if status.running:
         return Finding(service.title, f"{status.version}, running at {status.where}")
     if not status.embedded:

@@ -25,7 +25,7 @@ console = Console(stderr=True)
 
 
 @dataclass(frozen=True)
-class Session:
+class Command:
     """What was asked for on the command line."""
 
     submissions: Path

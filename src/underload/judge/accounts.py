@@ -6,7 +6,7 @@ from underload import services
 from underload.errors import UnderloadError
 from underload.files import write_whole
 from underload.judge.connection import UNANSWERED, Connection
-from underload.services import POSTGRES, VALKEY, Service, dataset, embedded, external, state
+from underload.services import POSTGRES, VALKEY, BackingService, dataset, embedded, external, state
 
 LEARNER = "learner"
 DATABASE = "flights_learner"
@@ -113,7 +113,7 @@ def _as_learner(url: str, password: str) -> str:
     return f"{scheme}://{LEARNER}:{password}@{rest.rpartition('@')[2]}"
 
 
-def _check_ours(service: Service) -> None:
+def _check_ours(service: BackingService) -> None:
     if external.given(service):
         raise UnderloadError(
             f"Submissions are graded with the course's own {service.title}: "

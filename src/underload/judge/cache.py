@@ -23,7 +23,7 @@ HITS, MISSES = "keyspace_hits", "keyspace_misses"
 
 
 @dataclass
-class Seen:
+class CacheActivity:
     """What Valkey was asked while it was watched, known at the end of the watch."""
 
     counted: Counter[str] | None = None
@@ -113,9 +113,9 @@ class Cache:
         return Observed(self.ask("INFO", "memory")["used_memory"] / 1e6, "memory of Valkey", "MB")
 
     @contextmanager
-    def watch(self) -> Iterator[Seen]:
+    def watch(self) -> Iterator[CacheActivity]:
         """Count commands, hits and misses meanwhile. The judge's never count."""
-        seen = Seen()
+        seen = CacheActivity()
         before = self._counters()
         yield seen
         after = self._counters()

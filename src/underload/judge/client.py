@@ -91,7 +91,7 @@ class Answer:
         return self.problem or f"status {self.code}, {shortened(self.body.decode(errors='replace'), 80)}"
 
 
-class Calls:
+class Pending:
     """Requests under way at once. `answers` waits for all of them."""
 
     def __init__(self, futures: Sequence[Future[Answer]]) -> None:
@@ -127,9 +127,9 @@ class Client:
         self._submit(self._client.aclose()).result(TIMEOUT)
         self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def send(self, method: str, paths: Sequence[str], timeout: float = TIMEOUT, **content: Any) -> Calls:
+    def send(self, method: str, paths: Sequence[str], timeout: float = TIMEOUT, **content: Any) -> Pending:
         """Send one request for each path, all at once, and return them under way."""
-        return Calls([self._submit(self._ask(method, path, timeout, content)) for path in paths])
+        return Pending([self._submit(self._ask(method, path, timeout, content)) for path in paths])
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)

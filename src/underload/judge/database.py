@@ -14,10 +14,10 @@ import psutil
 from underload import services
 from underload.errors import UnderloadError
 from underload.judge import statements
+from underload.judge.activity import DatabaseActivity
 from underload.judge.connection import UNANSWERED, Connection
 from underload.judge.expect import Failed, shortened
 from underload.judge.outage import frozen, own_process
-from underload.judge.seen import Seen
 from underload.judge.statements import StatementLog
 from underload.services import POSTGRES, NotAnswering, dataset, embedded, external
 
@@ -83,13 +83,13 @@ class Database:
         return row[0] if row else None
 
     @contextmanager
-    def watch(self, statements: bool = False) -> Iterator[Seen]:
+    def watch(self, statements: bool = False) -> Iterator[DatabaseActivity]:
         """Count sessions meanwhile and, if told to, statements and transactions. The judge's never count.
 
         Raises:
             UnderloadError: statements are to be counted in the log of a server that is not ours.
         """
-        seen = Seen()
+        seen = DatabaseActivity()
         with ExitStack() as stack:
             if statements:
                 seen.log = stack.enter_context(self._logging())
@@ -165,7 +165,7 @@ class Database:
                 self._log = None
 
     @contextmanager
-    def _sampling(self, seen: Seen) -> Iterator[None]:
+    def _sampling(self, seen: DatabaseActivity) -> Iterator[None]:
         """Note the most sessions that are open at once, at the start and the end for certain."""
         seen.peak = seen.idle = 0
         over = threading.Event()

@@ -134,7 +134,7 @@ class Observer:
         if self.asked[name] > self.terms.most_asked:
             raise UnderloadError(f"The check {name!r} has been asked for often enough. Its verdict stands.")
         with self.terms.turn():
-            self.verdicts[name] = verdict(check, self.scene, self.terms.longest)
+            self.verdicts[name] = judge(check, self.scene, self.terms.longest)
         self._keep()
         return {"verdict": self.verdicts[name].model_dump()}
 
@@ -159,7 +159,7 @@ _WISHES: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 
-def verdict(check: Check, scene: Scene, longest: float = LONGEST_CHECK) -> Verdict:
+def judge(check: Check, scene: Scene, longest: float = LONGEST_CHECK) -> Verdict:
     """Observe, and say what came of it. A check that is not completed within ``longest`` s is not passed."""
     expected, observed, passed = check.requirement, "", False
     with noting() as figures:

@@ -8,13 +8,13 @@ from contextlib import contextmanager, suppress
 import psutil
 
 from underload.errors import UnderloadError
-from underload.services import Service, embedded, external
+from underload.services import BackingService, embedded, external
 
 STOP_SECONDS = 5
 POLL_SECONDS = 0.002
 
 
-def own_process(service: Service) -> psutil.Process:
+def own_process(service: BackingService) -> psutil.Process:
     """Return the process of our server. Raises UnderloadError if there is none, or the server is not ours."""
     if external.given(service):
         raise UnderloadError(

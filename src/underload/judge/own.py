@@ -4,18 +4,18 @@ import socket
 import subprocess
 from typing import Any
 
-from underload import line
+from underload import channel
+from underload.channel import Channel
 from underload.child import Child
-from underload.line import Line
 
 
 def ask(wish: str, **details: Any) -> dict[str, Any]:
     """Ask the judge of a graded run or, if this is none, one of our own. Raises UnderloadError."""
-    return line.ask(wish, line.given if line.is_graded() else _start, **details)
+    return channel.ask(wish, channel.given if channel.is_graded() else _start, **details)
 
 
-def _start() -> Line:
+def _start() -> Channel:
     ours, theirs = socket.socketpair()
     with theirs:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        return Line(ours, Child("underload.judge.observer", stdin=theirs, **quiet))
+        return Channel(ours, Child("underload.judge.observer", stdin=theirs, **quiet))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
-from underload.judge.client import TIMEOUT, Answer, Calls, Client
+from underload.judge.client import TIMEOUT, Answer, Client, Pending
 from underload.judge.expect import Failed, Observed, every
 from underload.judge.processes import Processes, Usage
 from underload.loading import Result, Sample, load
@@ -87,7 +87,7 @@ class Service:
     def post(self, path: str, timeout: float = TIMEOUT, **content: Any) -> Answer:
         return self.request("POST", path, timeout, **content)
 
-    def send(self, method: str, paths: Sequence[str], timeout: float = TIMEOUT, **content: Any) -> Calls:
+    def send(self, method: str, paths: Sequence[str], timeout: float = TIMEOUT, **content: Any) -> Pending:
         """Send one request for each path, all at once, and return them under way."""
         return self.client.send(method, paths, timeout, **content)
 

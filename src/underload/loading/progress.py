@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 
-class Line:
+class ProgressLine:
     """A line of text that is rewritten in place."""
 
     def __init__(self, workload: str) -> None:
@@ -28,7 +28,7 @@ class Line:
         """Rewrite the line; here nobody is looking."""
 
 
-class CellLine(Line):
+class CellLine(ProgressLine):
     """The line in a notebook's output area."""
 
     def __init__(self, workload: str) -> None:
@@ -46,7 +46,7 @@ class CellLine(Line):
         self.handle.update(self._bundle(text), raw=True)
 
 
-class TerminalLine(Line):
+class TerminalLine(ProgressLine):
     """The line on standard error, so that standard output stays clean for the result."""
 
     def write(self, text: str) -> None:
@@ -58,7 +58,7 @@ class TerminalLine(Line):
 
 
 @contextmanager
-def progress(workload: str) -> Iterator[Line]:
+def progress(workload: str) -> Iterator[ProgressLine]:
     """Yield the line that suits the place we run in."""
     if _in_notebook():
         yield CellLine(workload)
@@ -69,7 +69,7 @@ def progress(workload: str) -> Iterator[Line]:
         finally:
             line.write("")
     else:
-        yield Line(workload)
+        yield ProgressLine(workload)
 
 
 def _in_notebook() -> Any:

@@ -6,9 +6,9 @@ __getattr__, __dir__ = doors(
     __name__,
     {
         "ALL": "servers",
-        "NotAnswering": "service",
+        "NotAnswering": "backing",
         "POSTGRES": "servers",
-        "Service": "service",
+        "BackingService": "backing",
         "Status": "servers",
         "VALKEY": "servers",
         "caddy": "servers",

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from underload.files import write_whole
 from underload.services import state
-from underload.services.service import NotAnswering, Service
-from underload.services.state import Record
+from underload.services.backing import BackingService, NotAnswering
+from underload.services.state import Address
 from underload.waiting import within
 
 PROBE_SECONDS = 3
 
 
-class Valkey(Service):
+class Valkey(BackingService):
     """The embedded Valkey. It keeps nothing on disk: snapshots would disturb what is measured."""
 
     name = "valkey-server"
@@ -27,13 +27,13 @@ class Valkey(Service):
     def landmark(self) -> Path:
         return self.directory() / "valkey.conf"
 
-    def command(self, record: Record) -> list[str]:
+    def command(self, address: Address) -> list[str]:
         configuration = self.landmark()
         write_whole(
             configuration,
             "bind 127.0.0.1\n"
-            f"port {record.port}\n"
-            f"requirepass {record.password}\n"
+            f"port {address.port}\n"
+            f"requirepass {address.password}\n"
             'save ""\n'
             "appendonly no\n"
             "set-proc-title no\n"  # its command line is how we know it
@@ -47,8 +47,8 @@ class Valkey(Service):
         """Return the file, if any, of further lines for its configuration, such as users."""
         return self.directory() / "additions.conf"
 
-    def url(self, record: Record) -> str:
-        return f"redis://:{record.password}@127.0.0.1:{record.port}/0"
+    def url(self, address: Address) -> str:
+        return f"redis://:{address.password}@127.0.0.1:{address.port}/0"
 
     def probe(self, url: str) -> str:
         import redis

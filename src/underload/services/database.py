@@ -13,8 +13,8 @@ import psutil
 from underload.errors import UnderloadError
 from underload.files import write_whole
 from underload.services import state
-from underload.services.service import NotAnswering, Service
-from underload.services.state import Record
+from underload.services.backing import BackingService, NotAnswering
+from underload.services.state import Address
 from underload.waiting import finish
 
 PROBE_SECONDS = 3
@@ -36,7 +36,7 @@ SETTINGS = {
 }
 
 
-class Postgres(Service):
+class Postgres(BackingService):
     """The embedded PostgreSQL."""
 
     name = "postgres"
@@ -57,9 +57,9 @@ class Postgres(Service):
     def landmark(self) -> Path:
         return self.directory() / "data"
 
-    def command(self, record: Record) -> list[str]:
+    def command(self, address: Address) -> list[str]:
         data = str(self.landmark())
-        return ["-D", data, "-p", str(record.port), f"--cluster_name={self._label()}"]
+        return ["-D", data, "-p", str(address.port), f"--cluster_name={self._label()}"]
 
     def strays(self) -> list[psutil.Process]:
         title = f"postgres: {self._label()}: "
@@ -70,8 +70,8 @@ class Postgres(Service):
         """Return what PostgreSQL puts into the title of every process it starts."""
         return "underload-" + hashlib.sha256(bytes(self.landmark())).hexdigest()[:12]
 
-    def url(self, record: Record) -> str:
-        return f"postgresql://postgres:{record.password}@127.0.0.1:{record.port}/postgres"
+    def url(self, address: Address) -> str:
+        return f"postgresql://postgres:{address.password}@127.0.0.1:{address.port}/postgres"
 
     def probe(self, url: str) -> str:
         import asyncpg
@@ -88,7 +88,7 @@ class Postgres(Service):
         except (OSError, OverflowError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise NotAnswering.because(error) from None
 
-    def prepare(self, program: Path, record: Record) -> None:
+    def prepare(self, program: Path, address: Address) -> None:
         data = self.landmark()
         if data.exists():
             # Left by a killed server, since none runs. PostgreSQL cannot tell if its pid is another's by now.
@@ -98,12 +98,12 @@ class Postgres(Service):
             shutil.rmtree(unfinished, ignore_errors=True)
         draft = Path(tempfile.mkdtemp(prefix="initdb-", dir=self.directory()))
         state.give_to_account(draft)
-        self._initdb(program.with_name("initdb"), draft, record)
+        self._initdb(program.with_name("initdb"), draft, address)
         draft.rename(data)
 
-    def _initdb(self, program: Path, draft: Path, record: Record) -> None:
+    def _initdb(self, program: Path, draft: Path, address: Address) -> None:
         password = draft.with_name("password")
-        write_whole(password, record.password, private=True)
+        write_whole(password, address.password, private=True)
         state.give_to_account(password)
         options = ["--username=postgres", "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync"]
         options += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
@@ -112,7 +112,7 @@ class Postgres(Service):
             done = subprocess.run(  # noqa: S603
                 [program, f"--pgdata={draft}", *options],
                 cwd=draft,
-                env=self.environment(record),
+                env=self.environment(address),
                 capture_output=True,
                 text=True,
                 timeout=60,

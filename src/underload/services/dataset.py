@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from underload import line, services
+from underload import channel, services
 from underload.course import DATA
 from underload.errors import UnderloadError
 from underload.waiting import finish
@@ -47,7 +47,7 @@ def flights() -> str:
     later calls copy it, in a moment. Copies whose process has ended are removed. A graded run is given
     one by the judge. Raises UnderloadError.
     """
-    dsn = line.ask("flights")["url"] if line.is_graded() else copied(_copy_name(os.getpid()))
+    dsn = channel.ask("flights")["url"] if channel.is_graded() else copied(_copy_name(os.getpid()))
     _latest[os.getpid()] = dsn
     return dsn
 

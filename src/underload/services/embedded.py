@@ -15,8 +15,8 @@ import psutil
 
 from underload.errors import UnderloadError
 from underload.services import reach, state
-from underload.services.service import NotAnswering, Service
-from underload.services.state import Record
+from underload.services.backing import BackingService, NotAnswering
+from underload.services.state import Address
 
 START_SECONDS = 20
 STOP_SECONDS = 10
@@ -27,18 +27,18 @@ TOO_LITTLE = 20_000_000  # bytes: one segment of the log that PostgreSQL writes 
 _children: list[subprocess.Popen] = []
 
 
-def running(service: Service) -> str:
+def running(service: BackingService) -> str:
     """Return the address of our server, which is started if it does not run. Raises UnderloadError."""
     _check_installed(service)
     with state.locked(service.name):
         _check_open(service)
-        record = state.read_record(service.name)
-        if not record or not _found(service, record):
-            record = _start(service, record or _first_record(service))
-        return service.url(record)
+        address = state.read_address(service.name)
+        if not address or not _found(service, address):
+            address = _start(service, address or _first_address(service))
+        return service.url(address)
 
 
-def process(service: Service) -> psutil.Process | None:
+def process(service: BackingService) -> psutil.Process | None:
     """Return our server's process, told by its command line: a pid on file could have gone to another."""
     for child in _children:
         child.poll()
@@ -54,7 +54,7 @@ def process(service: Service) -> psutil.Process | None:
     return next((each for each, parent in parents.items() if parent not in ours), None)
 
 
-def stop(service: Service) -> bool:
+def stop(service: BackingService) -> bool:
     """Stop our server and return whether there was one. Raises UnderloadError."""
     if not state.home().exists():  # somebody deleted it, perhaps under a running server
         return _end(service)
@@ -63,27 +63,27 @@ def stop(service: Service) -> bool:
 
 
 @contextmanager
-def down(service: Service) -> Iterator[None]:
+def down(service: BackingService) -> Iterator[None]:
     """Kill our server, and bring it up on the same port at the end. Meanwhile nobody else can start it.
 
     Raises UnderloadError, at the start if it does not run, at the end if it does not come up.
     """
     with state.locked(service.name):
-        record = state.read_record(service.name)
-        if not record or not process(service):
+        address = state.read_address(service.name)
+        if not address or not process(service):
             raise UnderloadError(f"{service.title} does not run: start it, and try again.")
         _kill(service)
-        _until(lambda: state.is_free(record.port), STOP_SECONDS)  # a thread of its may go a moment later
+        _until(lambda: state.is_free(address.port), STOP_SECONDS)  # a thread of its may go a moment later
         try:
             # A client that keeps trying could otherwise be given this very port to connect from.
-            with state.held(record.port):
+            with state.held(address.port):
                 yield
         finally:
-            if _start(service, record) != record:
-                raise UnderloadError(f"{service.title} lost its port {record.port}: run the notebook anew.")
+            if _start(service, address) != address:
+                raise UnderloadError(f"{service.title} lost its port {address.port}: run the notebook anew.")
 
 
-def _end(service: Service) -> bool:
+def _end(service: BackingService) -> bool:
     main = process(service)
     if main:
         _signal(main, service.farewell)
@@ -92,7 +92,7 @@ def _end(service: Service) -> bool:
     return main is not None
 
 
-def _kill(service: Service) -> None:
+def _kill(service: BackingService) -> None:
     left = _all(service)
     for each in left:
         _signal(each, signal.SIGKILL)
@@ -100,7 +100,7 @@ def _kill(service: Service) -> None:
         raise UnderloadError(f"{service.title} cannot even be killed: restart the machine.")
 
 
-def _all(service: Service) -> list[psutil.Process]:
+def _all(service: BackingService) -> list[psutil.Process]:
     main = process(service)
     return [*([main] if main else []), *service.strays()]
 
@@ -119,7 +119,7 @@ def _until(condition: Callable[[], object], seconds: float) -> bool:
     return True
 
 
-def _check_installed(service: Service) -> None:
+def _check_installed(service: BackingService) -> None:
     if not service.program().exists():
         own = f"set {service.variable} to a server of your own, or " if service.variable else ""
         raise UnderloadError(
@@ -128,7 +128,7 @@ def _check_installed(service: Service) -> None:
         )
 
 
-def _check_open(service: Service) -> None:
+def _check_open(service: BackingService) -> None:
     if not state.is_open(state.home()):
         raise UnderloadError(
             f"As root, {service.title} runs as the user nobody, who may not enter the directories above "
@@ -136,38 +136,38 @@ def _check_open(service: Service) -> None:
         )
 
 
-def _first_record(service: Service) -> Record:
+def _first_address(service: BackingService) -> Address:
     """Begin anew. Without its password an older server and its files are of no use to anybody."""
     _end(service)
     shutil.rmtree(service.directory(), ignore_errors=True)
-    return Record(state.free_port(), state.new_password())
+    return Address(state.free_port(), state.new_password())
 
 
-def _start(service: Service, record: Record) -> Record:
+def _start(service: BackingService, address: Address) -> Address:
     _end(service)  # there is no server to be found, but what a killed one left would be in the way
     state.make_directory(service.directory())
     program = reach.runnable(service)
-    service.prepare(program, record)
-    for port in (record.port, state.free_port(), state.free_port()):
+    service.prepare(program, address)
+    for port in (address.port, state.free_port(), state.free_port()):
         if not state.is_free(port):
             continue  # somebody else's by now
-        record = replace(record, port=port)
-        state.write_record(service.name, record)
-        if _came_up(service, _launch(service, program, record), record):
-            return record
+        address = replace(address, port=port)
+        state.write_address(service.name, address)
+        if _came_up(service, _launch(service, program, address), address):
+            return address
         if state.is_free(port):
             break  # so it was not the port that it failed for
     raise _failure(service, "did not start")
 
 
-def _launch(service: Service, program: Path, record: Record) -> subprocess.Popen:
-    command = [str(program), *service.command(record)]
+def _launch(service: BackingService, program: Path, address: Address) -> subprocess.Popen:
+    command = [str(program), *service.command(address)]
     log = os.open(service.log(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     try:
         child = subprocess.Popen(  # noqa: S603
             command,
             cwd=service.directory(),
-            env=service.environment(record),
+            env=service.environment(address),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -180,30 +180,30 @@ def _launch(service: Service, program: Path, record: Record) -> subprocess.Popen
     return child
 
 
-def _came_up(service: Service, child: subprocess.Popen, record: Record) -> bool:
+def _came_up(service: BackingService, child: subprocess.Popen, address: Address) -> bool:
     """Wait until a new server answers, or has ended, and return which of the two."""
-    if not _until(lambda: child.poll() is not None or _answers(service, record), START_SECONDS):
+    if not _until(lambda: child.poll() is not None or _answers(service, address), START_SECONDS):
         child.kill()
         raise _failure(service, f"did not answer within {START_SECONDS} s of its start")
     return child.poll() is None
 
 
-def _found(service: Service, record: Record) -> bool:
+def _found(service: BackingService, address: Address) -> bool:
     """Tell whether our server runs, once it answers (another kernel may just have started it) or is gone."""
-    if not _until(lambda: not process(service) or _answers(service, record), START_SECONDS):
+    if not _until(lambda: not process(service) or _answers(service, address), START_SECONDS):
         raise _failure(service, "runs but does not answer")
     return process(service) is not None
 
 
-def _answers(service: Service, record: Record) -> bool:
+def _answers(service: BackingService, address: Address) -> bool:
     try:
-        service.probe(service.url(record))
+        service.probe(service.url(address))
     except NotAnswering:
         return False
     return True
 
 
-def _failure(service: Service, what: str) -> UnderloadError:
+def _failure(service: BackingService, what: str) -> UnderloadError:
     if shutil.disk_usage(state.home()).free < TOO_LITTLE:
         return state.disk_full()  # the log may have lost its last words for the same reason
     return UnderloadError(

@@ -5,7 +5,7 @@ import re
 from urllib.parse import urlsplit
 
 from underload.errors import UnderloadError
-from underload.services.service import NotAnswering, Service
+from underload.services.backing import BackingService, NotAnswering
 
 # What people write, and what every client reads.
 SCHEMES = {
@@ -20,7 +20,7 @@ HOST = r"([^:@/,\[\]\s]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?"
 HOSTS = re.compile(f"({HOST}(,{HOST})*)?")  # none is a Unix socket
 
 
-def given(service: Service) -> str | None:
+def given(service: BackingService) -> str | None:
     """Return the URL that the environment gives for a service, in a spelling every client reads, or None.
 
     Raises UnderloadError, without quoting any of it, if that is not such a URL.
@@ -39,7 +39,7 @@ def given(service: Service) -> str | None:
     return url
 
 
-def checked(service: Service, url: str) -> str:
+def checked(service: BackingService, url: str) -> str:
     """Return a URL behind which a server answers, or raise UnderloadError within 5 s."""
     try:
         service.probe(url)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from underload.files import write_whole
 from underload.services import state
-from underload.services.service import NotAnswering, Service
-from underload.services.state import Record
+from underload.services.backing import BackingService, NotAnswering
+from underload.services.state import Address
 
 PROBE_SECONDS = 3
 
 
-class Caddy(Service):
+class Caddy(BackingService):
     """The embedded Caddy. It starts without any site: lessons post their own to its admin API."""
 
     name = "caddy"
@@ -26,19 +26,19 @@ class Caddy(Service):
     def landmark(self) -> Path:
         return self.directory() / "caddy.json"
 
-    def command(self, record: Record) -> list[str]:
+    def command(self, address: Address) -> list[str]:
         configuration = self.landmark()
-        admin = {"listen": f"127.0.0.1:{record.port}", "config": {"persist": False}}
+        admin = {"listen": f"127.0.0.1:{address.port}", "config": {"persist": False}}
         write_whole(configuration, json.dumps({"admin": admin}), private=True)
         state.give_to_account(configuration)
         return ["run", "--config", str(configuration)]
 
-    def environment(self, record: Record) -> dict[str, str]:
+    def environment(self, address: Address) -> dict[str, str]:
         # A configuration posted without an admin section must not move the API to the usual port.
-        return super().environment(record) | {"CADDY_ADMIN": f"127.0.0.1:{record.port}"}
+        return super().environment(address) | {"CADDY_ADMIN": f"127.0.0.1:{address.port}"}
 
-    def url(self, record: Record) -> str:
-        return f"http://127.0.0.1:{record.port}"
+    def url(self, address: Address) -> str:
+        return f"http://127.0.0.1:{address.port}"
 
     def probe(self, url: str) -> str:
         try:

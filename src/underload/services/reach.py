@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 from underload.services import state
-from underload.services.service import Service
+from underload.services.backing import BackingService
 
 
-def runnable(service: Service) -> Path:
+def runnable(service: BackingService) -> Path:
     """Return the wheel's program or, if whom servers run as cannot get to it, a copy of it."""
     program = service.program()
     actual = program.resolve()  # uv may have made it a link into its cache

@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
-from underload import line
+from underload import channel
 from underload.errors import UnderloadError
 from underload.services import embedded, external, state
+from underload.services.backing import BackingService, NotAnswering
 from underload.services.cache import Valkey
 from underload.services.database import Postgres
 from underload.services.proxy import Caddy
-from underload.services.service import NotAnswering, Service
 
 __all__ = ["Status", "caddy", "postgres", "status", "stop", "valkey"]
 
-ALL: tuple[Service, ...] = (Postgres(), Valkey(), Caddy())
+ALL: tuple[BackingService, ...] = (Postgres(), Valkey(), Caddy())
 POSTGRES, VALKEY, CADDY = ALL
 
 
@@ -33,7 +33,7 @@ def postgres() -> str:
 
     If DATABASE_URL is set, that server is used and nothing is started. Raises UnderloadError.
     """
-    if line.is_graded():
+    if channel.is_graded():
         raise UnderloadError(
             "A graded run has no server of its own. Call flights(), which gives it a database."
         )
@@ -46,8 +46,8 @@ def valkey() -> str:
     If REDIS_URL is set, that server is used and nothing is started. A graded run is given one by the judge.
     Raises UnderloadError.
     """
-    if line.is_graded():
-        return line.ask("valkey")["url"]
+    if channel.is_graded():
+        return channel.ask("valkey")["url"]
     return _address(VALKEY)
 
 
@@ -69,18 +69,18 @@ def stop() -> list[str]:
     return [service.title for service in ALL if embedded.stop(service)]
 
 
-def _address(service: Service) -> str:
+def _address(service: BackingService) -> str:
     if url := external.given(service):
         return external.checked(service, url)
     return embedded.running(service)
 
 
-def _status(service: Service) -> Status:
+def _status(service: BackingService) -> Status:
     url = external.given(service)
     process = None if url else embedded.process(service)
-    record = state.read_record(service.name)
-    if process and record:
-        url = service.url(record)
+    address = state.read_address(service.name)
+    if process and address:
+        url = service.url(address)
     version = _version(service, url) if url else None
     return Status(
         name=service.title,
@@ -92,7 +92,7 @@ def _status(service: Service) -> Status:
     )
 
 
-def _version(service: Service, url: str) -> str | None:
+def _version(service: BackingService, url: str) -> str | None:
     try:
         return service.probe(url)
     except NotAnswering:

@@ -23,7 +23,7 @@ LOCK_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Record:
+class Address:
     """How to reach an embedded server: its loopback port and its password."""
 
     port: int
@@ -86,17 +86,17 @@ def give_to_account(path: Path) -> None:
         os.chown(path, user["user"], user["group"])
 
 
-def read_record(name: str) -> Record | None:
+def read_address(name: str) -> Address | None:
     """Return what is known of a server, or None if nothing legible is."""
     try:
-        return Record(**json.loads((home() / f"{name}.json").read_text()))
+        return Address(**json.loads((home() / f"{name}.json").read_text()))
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
 
 
-def write_record(name: str, record: Record) -> None:
+def write_address(name: str, address: Address) -> None:
     """Remember how to reach a server."""
-    write_whole(home() / f"{name}.json", json.dumps(asdict(record)), private=True)
+    write_whole(home() / f"{name}.json", json.dumps(asdict(address)), private=True)
 
 
 def new_password() -> str:

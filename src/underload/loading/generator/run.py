@@ -26,7 +26,7 @@ from locust import FastHttpUser, User, task
 from locust.env import Environment
 from locust.exception import StopUser
 
-from underload.loading.generator.record import Record, claim_stdout, tell
+from underload.loading.generator.rows import Rows, claim_stdout, tell
 from underload.loading.generator.starved import Turns
 from underload.loading.generator.wire import Connection, Requests, SampledConnection, clock, explain
 from underload.loading.samples import Reservoir
@@ -45,7 +45,7 @@ class Run:
         self.seconds = spec["seconds"]
         self.timeout = spec["timeout"]
         self.address = (spec["host"], spec["port"])
-        self.record = Record()
+        self.rows = Rows()
         self.requests = Requests(spec["requests"], spec["authority"])
         self.samples = Reservoir(spec["samples"]) if spec["samples"] else None
         self.connections: list[Connection] = []
@@ -73,14 +73,14 @@ class Run:
             status = connection.exchange(request)
         except Exception as error:
             reason = explain(error, self.timeout)
-            self.record.add(started, clock(), 0, sent - started, reason)
+            self.rows.add(started, clock(), 0, sent - started, reason)
             if connection.sample:
                 connection.sample.end(0, reason)
             return False
         finally:
             connection.sent_at = None
         connection.last_used = ended = clock()
-        self.record.add(started, ended, status, sent - started)
+        self.rows.add(started, ended, status, sent - started)
         self.turns.count()
         if connection.sample:
             connection.sample.end(status)
@@ -89,7 +89,7 @@ class Run:
     def measure(self) -> None:
         """Open the window, report progress until it closes, and note the CPU this took."""
         self.opened, cpu = clock(), time.process_time()
-        seen = len(self.record.status), self.record.good
+        seen = len(self.rows.status), self.rows.good
         for tick in range(1, int(self.seconds / PROGRESS_EVERY) + 1):
             self.pause_until(self.opened + tick * PROGRESS_EVERY)
             seen = self.tell_progress(*seen)
@@ -102,7 +102,7 @@ class Run:
         gevent.sleep(max(0.0, moment - clock()))
 
     def tell_progress(self, rows: int, good: int) -> tuple[int, int]:
-        record, total = self.record, len(self.record.status)
+        record, total = self.rows, len(self.rows.status)
         # A thousand latencies are enough for a live line; sorting them all would itself stall the load.
         some = sorted(record.latency[rows :: max(1, (total - rows) // 1000)])
         tell(
@@ -120,7 +120,7 @@ class Run:
             gevent.sleep(0.005)
         reason = f"no answer {self.spec['drain']:g} s after the load ended"
         for started in self.unanswered():
-            self.record.add(started, clock(), 0, 0.0, reason)
+            self.rows.add(started, clock(), 0, 0.0, reason)
 
     def unanswered(self) -> list[float]:
         """When each of the requests started that are still open or in line."""
@@ -213,12 +213,12 @@ def custom(run: Run, users: int, import_string: str) -> float:
         elif status < 400:
             status = 0
         reason = "" if status else explain(exception, run.timeout)
-        run.record.add(ended - response_time / 1000, ended, status, 0.0, reason)
+        run.rows.add(ended - response_time / 1000, ended, status, 0.0, reason)
         run.turns.count()
 
     def on_user_error(exception: Exception, **_: Any) -> None:
         reason = f"the user class raised {type(exception).__name__}: {exception}"[:120]
-        run.record.add(clock(), clock(), 0, 0.0, reason)
+        run.rows.add(clock(), clock(), 0, 0.0, reason)
 
     environment.events.request.add_listener(on_request)
     environment.events.user_error.add_listener(on_user_error)
@@ -253,7 +253,7 @@ def perform(spec: dict[str, Any]) -> None:
     else:
         ramp = closed(run, spec["users"])
     samples = [sample.told() for sample in run.samples.samples] if run.samples else []
-    run.record.send(opened=run.opened, cpu=run.cpu, unread=run.turns.unread, ramp=ramp, samples=samples)
+    run.rows.send(opened=run.opened, cpu=run.cpu, unread=run.turns.unread, ramp=ramp, samples=samples)
 
 
 def in_a_fork(work: Callable[[], None]) -> None:

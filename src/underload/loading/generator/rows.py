@@ -17,7 +17,7 @@ def claim_stdout() -> None:
     os.dup2(2, 1)
 
 
-class Record:
+class Rows:
     """What was measured, one row a request. Times are seconds on this machine's monotonic clock."""
 
     def __init__(self) -> None:

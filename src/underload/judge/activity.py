@@ -10,7 +10,7 @@ NOTHING = float("nan")
 
 
 @dataclass
-class Seen:
+class DatabaseActivity:
     """What came to a database while it was watched, known at the end of the watch."""
 
     peak: float = NOTHING

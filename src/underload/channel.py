@@ -1,4 +1,4 @@
-"""The kernel's line to the judge. In a graded run it is a socket given to it."""
+"""The kernel's channel to the judge. In a graded run it is a socket given to it."""
 
 import json
 import os
@@ -14,7 +14,7 @@ PATIENCE = 180.0  # seconds for an answer: longer than any check takes
 ENDED = "The judge ended without an answer. Run the cell again."
 
 
-class Line:
+class Channel:
     """A connection to the judge. One question at a time, each answered before the next.
 
     Args:
@@ -45,22 +45,22 @@ def is_graded() -> bool:
     return SOCKET in os.environ
 
 
-_lines: dict[int, Line] = {}  # by process: a fork must not talk on its parent's
+_channels: dict[int, Channel] = {}  # by process: a fork must not talk on its parent's
 
 
-def given() -> Line:
-    """Return a line to the judge of a graded run."""
+def given() -> Channel:
+    """Return a channel to the judge of a graded run."""
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(os.environ[SOCKET])
-    return Line(connection)
+    return Channel(connection)
 
 
-def ask(wish: str, begin: Callable[[], Line] = given, **details: Any) -> dict[str, Any]:
+def ask(wish: str, begin: Callable[[], Channel] = given, **details: Any) -> dict[str, Any]:
     """Ask the judge.
 
     Args:
         wish: what is wanted.
-        begin: makes the line, if this process has none yet.
+        begin: makes the channel, if this process has none yet.
         **details: of the wish.
 
     Raises:
@@ -68,9 +68,9 @@ def ask(wish: str, begin: Callable[[], Line] = given, **details: Any) -> dict[st
     """
     here = os.getpid()
     try:
-        if here not in _lines:
-            _lines[here] = begin()
-        answer = _lines[here].ask(wish, **details)
+        if here not in _channels:
+            _channels[here] = begin()
+        answer = _channels[here].ask(wish, **details)
     except (OSError, ValueError):
         hang_up()
         raise UnderloadError(ENDED) from None
@@ -84,5 +84,5 @@ def ask(wish: str, begin: Callable[[], Line] = given, **details: Any) -> dict[st
 
 def hang_up() -> None:
     """End this process's judge, or leave it."""
-    if line := _lines.pop(os.getpid(), None):
-        line.close()
+    if own := _channels.pop(os.getpid(), None):
+        own.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from underload.services import state
-from underload.services.state import Record
+from underload.services.state import Address
 
 
 class NotAnswering(Exception):
@@ -27,7 +27,7 @@ class NotAnswering(Exception):
         return cls(str(error).partition("\n")[0].rstrip(".") or type(error).__name__)
 
 
-class Service(ABC):
+class BackingService(ABC):
     """A kind of server: where its program is, how it is configured, reached and told from others."""
 
     name: str  # of its process and of its files
@@ -44,11 +44,11 @@ class Service(ABC):
         """Return the path on its command line by which our server is told from anybody else's."""
 
     @abstractmethod
-    def command(self, record: Record) -> list[str]:
+    def command(self, address: Address) -> list[str]:
         """Write its configuration and return what follows the program on its command line."""
 
     @abstractmethod
-    def url(self, record: Record) -> str:
+    def url(self, address: Address) -> str:
         """Return the address to hand out."""
 
     @abstractmethod
@@ -59,7 +59,7 @@ class Service(ABC):
         """Return the files and directories without which the program does not run."""
         return [self.program()]
 
-    def prepare(self, program: Path, record: Record) -> None:  # noqa: B027 (most need nothing)
+    def prepare(self, program: Path, address: Address) -> None:  # noqa: B027 (most need nothing)
         """Do what has to be done before a start, and is not done yet."""
 
     def strays(self) -> list[psutil.Process]:
@@ -74,6 +74,6 @@ class Service(ABC):
         """Return the file that holds what it said since its last start."""
         return state.home() / f"{self.name}.log"
 
-    def environment(self, record: Record) -> dict[str, str]:
+    def environment(self, address: Address) -> dict[str, str]:
         """Return the variables it sees: none of the kernel's own, which it outlives."""
         return {"PATH": os.defpath, "HOME": str(self.directory())}
