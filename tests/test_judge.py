@@ -10,7 +10,7 @@ import pytest
 
 from underload import channel
 from underload.errors import UnderloadError
-from underload.judge import requirements
+from underload.judge import own, requirements
 from underload.judge.lab import Lab
 from underload.judge.observer import Desk, Observer, Terms
 from underload.judge.verdict import Verdict
@@ -255,7 +255,7 @@ def test_connections_that_nobody_honest_needs_are_closed(tmp_path):
 
 
 def test_a_lab_prints_verdicts_and_the_hint_on_the_second_failure(capsys):
-    channel._channels[os.getpid()] = own = InProcess()
+    channel._channels[os.getpid()] = here = InProcess()
     lab = Lab("mini", bad)
     lab.check("says_ok")
     assert "Say ok" not in capsys.readouterr().out
@@ -269,11 +269,11 @@ def test_a_lab_prints_verdicts_and_the_hint_on_the_second_failure(capsys):
     assert "3/3" in lab._repr_html_() and lab.points == 3
     with pytest.raises(UnderloadError, match="no check 'nonsense'"):
         lab.check("nonsense")
-    own.judge.close()
+    here.judge.close()
 
 
 class InProcess:
-    """A line to a judge in this process, which knows the miniature course."""
+    """A channel to a judge in this process, which knows the miniature course."""
 
     def __init__(self):
         self.judge = Observer()
@@ -286,7 +286,7 @@ class InProcess:
 
 
 def test_a_failure_tells_what_the_service_raised_meanwhile(capsys):
-    channel._channels[os.getpid()] = own = InProcess()
+    channel._channels[os.getpid()] = here = InProcess()
 
     async def broken(scope, receive, send):
         raise NameError("name 'tpyo' is not defined")
@@ -297,26 +297,26 @@ def test_a_failure_tells_what_the_service_raised_meanwhile(capsys):
     lab.server.stop()
     with pytest.raises(UnderloadError, match="does not run any more"):
         lab.check("small")
-    own.judge.close()
+    here.judge.close()
 
 
 def test_a_judge_that_was_killed_is_followed_by_another(serving):
     url = serving(good)
-    assert channel.ask("open", lab="blocking", url=url, database=None)["checks"]
+    assert own.ask("open", lab="blocking", url=url, database=None)["checks"]
     child = channel._channels[os.getpid()]._child
     os.killpg(child.process.pid, signal.SIGKILL)
     with pytest.raises(UnderloadError, match="The judge ended without an answer"):
-        channel.ask("check", name="health")
-    assert channel.ask("open", lab="blocking", url=url, database=None)["checks"]
+        own.ask("check", name="health")
+    assert own.ask("open", lab="blocking", url=url, database=None)["checks"]
 
 
 def test_the_stop_button_ends_the_judge_with_its_check(serving):
     """An answer that came late would be taken for the next one."""
     url = serving(good)
-    channel.ask("open", lab="blocking", url=url, database=None)
+    own.ask("open", lab="blocking", url=url, database=None)
     process = channel._channels[os.getpid()]._child.process
     threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
-        channel.ask("check", name="sustained")
+        own.ask("check", name="sustained")
     assert process.poll() is not None
-    assert channel.ask("open", lab="blocking", url=url, database=None)["checks"]
+    assert own.ask("open", lab="blocking", url=url, database=None)["checks"]
