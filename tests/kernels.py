@@ -14,6 +14,8 @@ import psutil
 
 from underload import services
 
+IMPORTS = "from underload import services\nfrom underload.services import dataset\n"
+
 
 @contextmanager
 def new_home() -> Iterator[Path]:
@@ -36,7 +38,7 @@ def new_home() -> Iterator[Path]:
 def kernel(code: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen:
     """Start a process that runs `code`. It can wait for us by reading a line."""
     return subprocess.Popen(
-        [*prefix, sys.executable, "-c", f"from underload import dataset, services\n{code}"],
+        [*prefix, sys.executable, "-c", IMPORTS + code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

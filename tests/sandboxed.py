@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 
 from underload import sandbox
+from underload.course import CHECKOUT
 from underload.errors import UnderloadError
 from underload.sandbox import mounts
 from underload.sandbox.limits import Limits
-from underload.services.state import CHECKOUT
 
 ORDINARY = 1234  # a user without a name, a home or rights
 SECONDS = 60

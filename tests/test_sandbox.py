@@ -13,9 +13,9 @@ import pytest
 from sandboxed import ORDINARY, ordinary, worker
 
 from underload import sandbox
+from underload.course import CHECKOUT
 from underload.sandbox import mounts
 from underload.sandbox.limits import Limits
-from underload.services.state import CHECKOUT
 
 SECRET = "hunter2-of-the-host"
 

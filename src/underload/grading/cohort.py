@@ -17,7 +17,7 @@ from underload.grading.graft import graft
 from underload.grading.hand_ins import Submission, find, read
 from underload.grading.intake import Rejected
 from underload.grading.record import FAILED, CheckRecord, Record, Status, rejected
-from underload.jobs import Crew, crew, workplace
+from underload.jobs import Crew, a_workplace, crewed
 from underload.judge import Check, Verdict, load_requirements
 
 _VERDICTS = TypeAdapter(dict[str, Verdict])
@@ -76,7 +76,7 @@ class Cohort:
 
     def _records(self, todo: list[Submission]) -> Iterator[Record]:
         jobs = min(self.jobs, len(todo))
-        with workplace() as place, crew(jobs, self.isolated, self.cell_seconds, place) as workers:
+        with a_workplace() as place, crewed(jobs, self.isolated, self.cell_seconds, place) as workers:
             folder = place / "notebooks"
             folder.mkdir(mode=0o700)
             waiting = list(reversed(todo))

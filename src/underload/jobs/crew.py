@@ -73,7 +73,7 @@ class Worker:
 
 
 @contextmanager
-def crew(jobs: int, isolated: bool, cell_seconds: float, place: Path) -> Iterator["Crew"]:
+def crewed(jobs: int, isolated: bool, cell_seconds: float, place: Path) -> Iterator["Crew"]:
     """Have workers, which start when they are needed, and end them at the end, however it comes.
 
     Args:

@@ -15,7 +15,7 @@ REMOVAL_SECONDS = 10
 
 
 @contextmanager
-def workplace() -> Iterator[Path]:
+def a_workplace() -> Iterator[Path]:
     """Make a folder that others may pass through but not list, and remove it at the end.
 
     What graders have left that were killed is removed first.
