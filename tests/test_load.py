@@ -103,7 +103,8 @@ def test_every_request_is_sent_once_and_recorded_once(mirror):
     assert closed.errors == 0
     mirror.seen.clear()
     offered = small(mirror.url, rate=200, users=None)
-    assert len(mirror.seen) == len(offered.started) == offered.requests == 20
+    assert len(mirror.seen) == len(offered.started)
+    assert 19 <= ((offered.started >= 0) & (offered.started < 0.1)).sum() <= 21
 
 
 def test_parameters_vary(mirror):
@@ -119,12 +120,14 @@ def test_parameters_may_be_of_any_kind(mirror):
 
 
 def test_the_same_seed_draws_the_same(mirror):
-    def drawn(seed):
+    def drawn(seed=None):
         mirror.seen.clear()
-        small(mirror.url + "/{id}", id=range(1_000_000), rate=200, users=None, seed=seed)
-        return sorted(mirror.urls)
+        run = small(mirror.url + "/{id}", id=range(1_000_000), rate=200, users=None, seed=seed)
+        return [seen[1] for seen in mirror.seen][:50], run.seed
 
-    assert drawn(1) == drawn(1) != drawn(2)
+    (one, named), (other, _) = drawn(), drawn()
+    assert not set(one) & set(other)  # what comes second through a cache meets other keys than the first
+    assert drawn(named)[0] == one
 
 
 def test_braces_without_parameters_are_sent_as_they_are(mirror):
@@ -206,9 +209,13 @@ def answers():
     async def large():
         return Response(b"x" * 5_000_000)
 
-    @app.get("/redirect")
-    async def redirect():
-        return RedirectResponse("/status/500")
+    @app.get("/items/")
+    async def items():
+        return []
+
+    @app.get("/elsewhere")
+    async def elsewhere():
+        return RedirectResponse("https://example.com/a?b=c", 301)
 
     @app.get("/close")
     async def close():
@@ -218,13 +225,25 @@ def answers():
         yield server.url
 
 
-@pytest.mark.parametrize("path", ["/status/204", "/status/304", "/chunked", "/large", "/redirect", "/close"])
+@pytest.mark.parametrize("path", ["/status/204", "/status/304", "/chunked", "/large", "/close"])
 @pytest.mark.parametrize("workload", [{"users": 4}, {"users": None, "rate": 40}], ids=["closed", "open"])
 def test_answers_of_every_shape(answers, path, workload):
     result = small(answers + path, **workload)
-    expected = {"/status/204": 204, "/status/304": 304, "/redirect": 307}.get(path, 200)
+    expected = {"/status/204": 204, "/status/304": 304}.get(path, 200)
     assert set(result.statuses) == {expected}
     assert result.errors == 0 < result.requests
+
+
+@pytest.mark.parametrize("workload", [{"users": 4}, {"users": None, "rate": 40}], ids=["closed", "open"])
+@pytest.mark.parametrize(
+    ("path", "said"), [("/items", "307 to /items/"), ("/elsewhere", "301 to https://example.com/a?b=c")]
+)
+def test_a_redirect_is_no_success_and_no_error(answers, path, said, workload):
+    result = small(answers + path, **workload)
+    assert result.redirects == result.requests > 0
+    assert (result.errors, result.throughput) == (0, 0)
+    (doubt,) = result.doubts
+    assert doubt.sentence.startswith(said) and "nothing was served" in doubt.sentence
 
 
 @pytest.mark.parametrize("code", [404, 422, 500, 503, 599])
@@ -319,9 +338,9 @@ def test_no_answer_is_bounded_by_the_timeout(raw, workload, trickles):
 
 def test_what_is_open_at_the_end_is_counted(raw):
     server = raw(lambda connection: server.over.wait())
-    result = small(server.url, users=3, timeout=1, seconds=0.2)
-    assert result.errors == 3
-    assert result.in_flight == pytest.approx(3, abs=0.1)
+    result = small(server.url, users=3, timeout=1, seconds=0.2, back_off=0)
+    assert 3 <= result.errors <= 6  # each has one open, and may have given up another as the window opened
+    assert result.in_flight == result.counted_in_flight == pytest.approx(3, abs=0.1)
 
 
 def test_a_dead_port():
@@ -394,7 +413,7 @@ def test_closed_workload_measures_what_little_predicts(steady):
 def test_open_workload_offers_what_was_asked(steady):
     result = load(steady, rate=200, seconds=1.5)
     assert result.throughput == pytest.approx(200, rel=0.02)
-    assert result.requests == 300
+    assert 299 <= ((result.started >= 0) & (result.started < 1.5)).sum() <= 301
     assert np.allclose(np.diff(np.sort(result.started)), 1 / 200, atol=1e-6)
     assert 50 <= result.p50_ms < 60
     assert result.trustworthy, result
@@ -441,7 +460,7 @@ def test_a_generator_that_waits_for_a_core_is_not_believed(steady):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
     alone = load(steady + "/trivial", users=20, seconds=0.5)
-    (generator,) = [child for child in ME.children() if "underload.loading.generator.run" in child.cmdline()]
+    (generator,) = [child for child in ME.children() if "underload.loading.generator.main" in child.cmdline()]
     cores = os.sched_getaffinity(generator.pid)
     busy = [sys.executable, "-c", "while True: pass"]
     others = [subprocess.Popen(busy, preexec_fn=own_core, start_new_session=True) for _ in range(8)]
@@ -572,7 +591,7 @@ def kernel():
 
 def generators(pid: int) -> list[psutil.Process]:
     found = psutil.Process(pid).children(recursive=True)
-    assert "underload.loading.generator.run" in found[0].cmdline()
+    assert "underload.loading.generator.main" in found[0].cmdline()
     return found
 
 
@@ -595,7 +614,7 @@ def test_no_generator_outlives_a_killed_kernel(kernel):
 def test_a_generator_that_is_killed_is_replaced(steady):
     small(steady)
     for child in ME.children():
-        if "underload.loading.generator.run" in child.cmdline():
+        if "underload.loading.generator.main" in child.cmdline():
             child.kill()
             child.wait(10)
     assert small(steady).errors == 0
@@ -741,7 +760,11 @@ NONSENSE = {
     "too much": (LOCAL, {"users": None, "rate": 1e9}, "requests"),
     "no time": (LOCAL, {"seconds": 0}, "seconds=0"),
     "no patience": (LOCAL, {"timeout": 0}, "timeout=0"),
-    "https": ("https://127.0.0.1/", {}, "http://"),
+    "a scheme of another kind": ("ftp://127.0.0.1/", {}, "http://"),
+    "arrivals of no kind": (LOCAL, {"rate": 5, "users": None, "arrivals": "weekly"}, "poisson"),
+    "users at random": (LOCAL, {"arrivals": "poisson"}, "rate=…"),
+    "no warm-up": (LOCAL, {"warm_up": -1}, "warm_up=-1"),
+    "no back-off": (LOCAL, {"back_off": -1}, "back_off=-1"),
     "no scheme": ("127.0.0.1:8000/", {}, "http://"),
     "no host": ("http:///flights", {}, "http://"),
     "a port out of range": ("http://127.0.0.1:99999/", {}, "99999"),
@@ -764,7 +787,7 @@ NONSENSE = {
     "a body that JSON cannot hold": (LOCAL, {"json": {"a": {1}}}, "JSON"),
     "no request": ([], {}, "nothing"),
     "a mix of two hosts": ([Request(LOCAL), Request("http://localhost:9")], {}, "one host"),
-    "a mix with https": ([Request(LOCAL), Request("https://127.0.0.1:9")], {}, "http://"),
+    "a mix with https": ([Request(LOCAL), Request("https://127.0.0.1:9")], {}, "one host"),
     "a weight of nothing": ([Request(LOCAL, weight=0)], {}, "weight=0"),
     "parameters beside a mix": ([Request(LOCAL + "/{id}")], {"id": [1]}, "Request"),
     "a user class without its module": (LOCAL, {"user": "Visitor"}, "visitor:Visitor"),
@@ -801,12 +824,8 @@ print(sorted({{"gevent", "locust", "greenlet", "matplotlib"}} & sys.modules.keys
 def test_an_open_workload_over_few_connections_counts_the_wait_for_one():
     with serve(Mirror(wait=0.05).app, name="50 ms") as server:
         result = load(server.url, users=2, rate=100, seconds=1)
-    assert (result.users, result.rate, len(result.started)) == (2, 100, 100)
-    assert result.max_ms > 500  # 2 connections of 50 ms carry 40 a second; the rest stood in line
-    assert result.trustworthy, result.doubts
-
-
-def test_users_in_step_are_counted_by_the_share_of_their_requests_in_the_window():
-    with serve(Mirror(wait=0.7).app, name="700 ms") as server:
-        result = load(server.url, users=20, seconds=2)
-    assert result.throughput == pytest.approx(20 / 0.7, rel=0.05)
+    assert (result.users, result.rate) == (2, 100)
+    assert result.throughput == pytest.approx(40, rel=0.1)  # what 2 connections of 50 ms carry
+    assert result.max_ms > 500  # the rest waited for one
+    (doubt,) = result.doubts
+    assert doubt.sentence.startswith("Requests piled up")

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 
 from underload import load, serve
 from underload.errors import UnderloadError
-from underload.serving import in_kernel, processes
+from underload.serving import in_kernel
 
 ME = psutil.Process()
 
@@ -439,14 +439,45 @@ def test_a_file_that_is_not_there(folder):
         serve("nowhere:app")
 
 
-def test_processes_that_never_start_are_ended(folder, monkeypatch):
-    monkeypatch.setattr(processes, "START_LIMIT", 1.5)
+def test_processes_that_never_start_are_ended(folder):
     (folder / "service.py").write_text(
         "import asyncio\nasync def app(scope, receive, send):\n    await asyncio.Event().wait()"
     )
-    with pytest.raises(UnderloadError, match="lifespan"):
-        serve("service:app")
+    with pytest.raises(UnderloadError, match="within 1.5 s"):
+        serve("service:app", start_within=1.5)
     assert all_gone(left_in(folder))
+
+
+SLOW_TO_START = """
+import asyncio
+from contextlib import asynccontextmanager
+from fastapi import FastAPI
+
+@asynccontextmanager
+async def lifespan(app):
+    await asyncio.sleep(0.8)  # such as for a model to be loaded
+    yield
+
+app = FastAPI(lifespan=lifespan)
+"""
+
+
+def test_an_app_that_has_much_to_load_is_given_the_time(folder):
+    (folder / "slow.py").write_text(SLOW_TO_START)
+    made: dict[str, FastAPI] = {}
+    exec(SLOW_TO_START, made)
+    for app in (made["app"], "slow:app"):
+        with pytest.raises(UnderloadError, match=r"start_within=…"):
+            serve(app, start_within=0.3)
+        assert serve(app, start_within=30).running
+
+
+@pytest.mark.parametrize("thing", [42, None, {"app": 1}], ids=str)
+def test_what_is_no_app_is_refused_in_a_sentence(thing):
+    with pytest.raises(UnderloadError, match=r"is no app\. Give serve\(\)"):
+        serve(thing)
+    with pytest.raises(UnderloadError, match="start_within=0"):
+        serve(FastAPI(), start_within=0)
 
 
 def test_a_process_that_crashed_is_not_running(folder):
@@ -469,7 +500,7 @@ def test_no_process_outlives_a_killed_kernel(folder):
     with kernel:
         assert kernel.stdout.readline() == "up\n"
         everyone = family(kernel.pid)
-        assert len(everyone) >= 5  # itself, a generator, a supervisor, two workers
+        assert len(everyone) >= 4  # itself, a supervisor, two workers
         kernel.kill()
         assert all_gone(everyone)
 

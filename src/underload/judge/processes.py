@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from underload import processor
 from underload.judge.expect import Failed, Observed
 
 KERNEL = "ipykernel_launcher"
@@ -86,10 +87,10 @@ class Processes:
     def watch_cpu(self) -> Iterator[Usage]:
         """Measure the CPU used meanwhile."""
         usage = Usage()
-        before, began = {process: _times(process) for process in self.all()}, time.perf_counter()
+        before, began = {process: processor.used(process) for process in self.all()}, time.perf_counter()
         yield usage
         elapsed = time.perf_counter() - began
-        after = {process: _times(process) for process in self.all()}
+        after = {process: processor.used(process) for process in self.all()}
         idle = (0.0, 0.0)
         used = [np.subtract(times, before.get(process, idle)) / elapsed for process, times in after.items()]
         usage.cpu = float(sum(cpu for cpu, _ in used))
@@ -130,24 +131,6 @@ def _network(pid: int) -> str:
     """Return what tells apart networks, each of which has ports of its own."""
     namespace = Path(f"/proc/{pid}/ns/net")
     return str(namespace.readlink()) if Path("/proc/self/ns").exists() else ""
-
-
-def _times(process: psutil.Process) -> tuple[float, float]:
-    """Seconds of CPU of a process, and seconds in which its threads had a core or waited for one."""
-    try:
-        cpu = sum(process.cpu_times()[:2])
-    except psutil.NoSuchProcess:
-        return 0.0, 0.0
-    wanted = [_wanted(thread) for thread in Path(f"/proc/{process.pid}/task").glob("*/schedstat")]
-    return cpu, sum(wanted) if wanted else cpu
-
-
-def _wanted(thread: Path) -> float:
-    try:
-        ran, waited, _ = thread.read_text().split()
-    except OSError:  # it has ended
-        return 0.0
-    return (int(ran) + int(waited)) / 1e9
 
 
 def _memory(process: psutil.Process) -> int:

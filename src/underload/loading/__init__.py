@@ -9,7 +9,7 @@ __getattr__, __dir__ = doors(
         "Result": "result",
         "Sample": "samples",
         "load": "workload",
-        "number": "result",
+        "number": "wording",
         "prepare": "process",
         "stop_idle": "process",
     },

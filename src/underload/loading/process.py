@@ -25,7 +25,7 @@ class Generator:
 
     def __init__(self) -> None:
         self._child = Child(
-            "underload.loading.generator.run",
+            "underload.loading.generator.main",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -39,10 +39,10 @@ class Generator:
     def stop(self) -> None:
         self._child.stop()
 
-    def run(self, spec: dict[str, Any], show: Callable[..., None]) -> Answer:
-        """Return the generator's last line and its columns; pass each line of progress to ``show``."""
+    def run(self, spec: dict[str, Any], show: Callable[..., None], edge: Callable[[], None]) -> Answer:
+        """Do what `run` of this module says."""
         try:
-            return self._run(spec, show)
+            return self._run(spec, show, edge)
         except BrokenPipeError:
             self.stop()
             raise UnderloadError(DIED) from None
@@ -50,14 +50,17 @@ class Generator:
             self.stop()
             raise
 
-    def _run(self, spec: dict[str, Any], show: Callable[..., None]) -> Answer:
+    def _run(self, spec: dict[str, Any], show: Callable[..., None], edge: Callable[[], None]) -> Answer:
         silence = spec["seconds"] + spec["drain"] + PATIENCE
         answers = _Answers(self._child.process.stdout)
         self._child.process.stdin.write(json.dumps(spec).encode() + b"\n")
         while "columns" not in (answer := answers.line(silence)):
             if "problem" in answer:
                 raise UnderloadError(f"The load generator failed ({answer['problem']}). Check the workload.")
-            show(**answer)
+            if "elapsed" in answer:
+                show(**answer)
+            else:
+                edge()
         return answer, answers.columns(answer["columns"])
 
 
@@ -110,14 +113,19 @@ def prepare() -> None:
 running.whenever_served(prepare)  # whoever serves in a notebook will put load on it
 
 
-def run(spec: dict[str, Any], show: Callable[..., None]) -> Answer:
-    """Make one run: return the generator's last line and its columns, pass progress to ``show``.
+def run(spec: dict[str, Any], show: Callable[..., None], edge: Callable[[], None]) -> Answer:
+    """Make one run and return the generator's last line and its columns.
+
+    Args:
+        spec: the workload, see `underload.loading.workload`.
+        show: is given each line of progress.
+        edge: is called when the window opens, and when it closes.
 
     Raises:
         UnderloadError: the generator failed, ended, or hung.
     """
     generator = _take()
-    answer = generator.run(spec, show)
+    answer = generator.run(spec, show, edge)
     _idle.append(generator)
     return answer
 

@@ -1,6 +1,5 @@
-"""What one load run measured, and how far it can be believed."""
+"""What one load run measured. The rules behind each number stand in `underload.loading`."""
 
-import html
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,43 +8,40 @@ from http import HTTPStatus
 
 import numpy as np
 
+from underload.loading import doubts, wording
+from underload.loading.doubts import Doubt
+from underload.loading.outcome import FAILED_HERE, GIVEN_UP
 from underload.loading.samples import Sample
-
-# The generator was the limit if it filled its core, if a user spent more than this share of its time inside
-# the generator, or if users stood idle between an answer and the next request. The share was chosen between
-# two points against wrk: 0.020 read 0.98 of its throughput, 0.037 read 0.96. `underload bench` repeats it.
-# Answers unread: beside 0 to 8 busy programs on the generator's core, medians were right up to 0.055 of
-# them, wrong by 18 % at 0.089 and by a third at 0.2. On a quiet machine, and beside PostgreSQL at work, it
-# was 0.05 at most.
-MOST_CPU = 0.85
-MOST_CPU_PER_USER = 0.025
-MOST_UNREAD = 0.07  # of the median latency
-LEAST_BUSY = 0.97
-MOST_LATE = 0.1  # of the median latency, for an open workload
-BACK_OFF = 0.1  # seconds a user waits after no answer, so that a dead port is not hammered
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One load run. Arrays hold one row a request, those of the ramp and the drain included.
+    """One load run. Arrays hold one row a request, those before the window and of the drain included.
 
     Attributes:
         users: concurrent users of a closed workload; of an open one, its limit of connections, if any.
-        rate: requests a second offered by an open workload, else None.
-        seconds: length of the steady window, from the last user's start to the last new request.
+        rate: requests per second offered by an open workload, else None.
+        seconds: length of the window.
         started: when each request was sent, in seconds from the opening of the window; in an open
             workload when it was meant to be sent, so that a stall of the service cannot hide.
         elapsed_ms: how long each took, answered or not.
         statuses: HTTP status of each, 0 where there was no answer.
-        reasons: why there was no answer, in words, for each row ("" where there was one).
-        late_ms: how long after its intended start each request was really sent.
-        ramp: seconds it took to start all users, before the window opened.
+        reasons: in words, why there was no answer, or where a redirect points to ("" for the rest).
+        late_ms: how long after its intended start the generator came to each request.
+        unread_ms: how long the answer to each may have lain unread, since other programs had the cores.
+        outcomes: what became of each, see `underload.loading.outcome`; answered if not given.
+        ramp: seconds of load before the window opened.
+        unstarted: users of a closed workload who had no answer by then.
         generator_cpu: share of one core that the generator used.
-        unread_ms: how long an answer lay unread at most, on average, since other programs had the cores.
+        service_cpu: share of the cores it can use that the service used or waited for; NaN if unknown.
+        counted_in_flight: requests open on average, as the generator counted them; NaN if it did not.
+        back_off: seconds a user waits after a failure.
+        arrivals: of an open workload, "even" or "poisson".
+        seed: of the random draws.
         thinking: whether users pause of their own accord (a Locust user class).
         lag: event-loop lag sampled meanwhile in an in-kernel server, rows of (seconds, ms).
         exception: the last exception an in-kernel service raised meanwhile, in one line.
-        samples: whole answers, those of the ramp and the drain among them, as many as were asked for.
+        samples: whole answers, those before the window among them, as many as were asked for.
     """
 
     users: int | None
@@ -56,81 +52,131 @@ class Result:
     statuses: np.ndarray
     reasons: np.ndarray
     late_ms: np.ndarray
-    ramp: float
-    generator_cpu: float
-    unread_ms: float = 0.0
+    unread_ms: np.ndarray | None = None
+    outcomes: np.ndarray | None = None
+    ramp: float = 0.0
+    unstarted: int = 0
+    generator_cpu: float = 0.0
+    service_cpu: float = float("nan")
+    counted_in_flight: float = float("nan")
+    back_off: float = 0.0
+    arrivals: str = "even"
+    seed: int | None = None
     thinking: bool = False
     lag: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
     exception: str = ""
     samples: Sequence[Sample] = ()
 
+    # Which rows are what.
+
+    @cached_property
+    def ended(self) -> np.ndarray:
+        """When each request was over, in seconds from the opening of the window."""
+        return self.started + self.elapsed_ms / 1000
+
     @cached_property
     def counted(self) -> np.ndarray:
-        """Which rows belong to the steady window."""
-        # Open at some moment of the window. Leaving out those sent before it opened would leave out
-        # the very requests that a slow service keeps waiting.
-        return (self.started + self.elapsed_ms / 1000 >= 0) & (self.started < self.seconds)
+        """Which rows belong to the window: requests of the service's that were open at some moment of it."""
+        # Leaving out those sent before it opened would leave out the very requests that a slow service
+        # keeps waiting.
+        return (self.ended >= 0) & (self.started < self.seconds) & ~self.own_failures
 
     @cached_property
     def good(self) -> np.ndarray:
-        """Which rows were answered, with a status below 400."""
-        return (self.statuses > 0) & (self.statuses < 400)
+        """Which rows were answered with what was asked for: a status of 200 to 299, or 304."""
+        return ((self.statuses >= 200) & (self.statuses < 300)) | (self.statuses == 304)
 
     @cached_property
-    def latencies_ms(self) -> np.ndarray:
-        """Latency of each successful request of the steady window, in milliseconds."""
-        return self.elapsed_ms[self.counted & self.good]
+    def redirected(self) -> np.ndarray:
+        """Which rows were answered with a redirect: nothing was served, and nothing failed."""
+        return (self.statuses >= 300) & (self.statuses < 400) & (self.statuses != 304)
+
+    @cached_property
+    def given_up(self) -> np.ndarray:
+        """Which rows of the window had no whole answer when the timeout or the drain ended."""
+        return self.counted & self._outcome(GIVEN_UP)
+
+    @cached_property
+    def own_failures(self) -> np.ndarray:
+        """Which rows failed in the generator itself, such as for want of files."""
+        return self._outcome(FAILED_HERE)
+
+    def _outcome(self, which: int) -> np.ndarray:
+        return np.zeros(self.started.shape, bool) if self.outcomes is None else self.outcomes == which
+
+    # Counts.
 
     @property
     def requests(self) -> int:
-        """Requests of the steady window, successful or not."""
+        """Requests of the window, whatever came of them."""
         return int(self.counted.sum())
 
     @property
     def errors(self) -> int:
-        """Requests of the steady window with no answer, or with a status of 400 or more."""
-        return int((self.counted & ~self.good).sum())
+        """Requests of the window with no answer, or with a status of 400 or more."""
+        return int(self._bad.sum())
+
+    @property
+    def redirects(self) -> int:
+        """Requests of the window that were redirected."""
+        return int((self.counted & self.redirected).sum())
+
+    @property
+    def failed_here(self) -> int:
+        """Requests that failed in the generator itself, and belong to no other count."""
+        return int(self.own_failures.sum())
+
+    @property
+    def _bad(self) -> np.ndarray:
+        return self.counted & ~self.good & ~self.redirected
 
     @property
     def error_counts(self) -> dict[str, int]:
         """How many errors of each kind, the most frequent first."""
-        bad = self.counted & ~self.good
-        pairs = zip(self.statuses[bad], self.reasons[bad], strict=True)
+        pairs = zip(self.statuses[self._bad], self.reasons[self._bad], strict=True)
         return dict(
             Counter(_describe(status) if status else str(reason) for status, reason in pairs).most_common()
         )
 
+    # Throughput and latency.
+
     @cached_property
     def throughput(self) -> float:
-        """Successful answers a second over the steady window. Errors do not count, however fast."""
-        return self._closed_rate() if self.rate is None else self._open_rate()
+        """Good answers within the window, divided by its length: requests per second."""
+        return float((self.good & self.ended_within).sum() / self.seconds)
 
-    def _closed_rate(self) -> float:
-        # Users start together and stay in step for a while, so answers come in waves, and counting to the
-        # end would count a wave that is half done as none: 20 users of 0.7 s in 2 s would read 20/s for 28.
-        # So the last answer ends the count, unless the silence after it is longer than a request takes.
-        answered = (self.started + self.elapsed_ms / 1000)[self.good]
-        answered = answered[(answered > 1e-9) & (answered < self.seconds)]
-        last = max(answered, default=self.seconds)
-        wave = np.median(self.elapsed_ms[self.good]) / 1000 if answered.size else 0.0
-        return float(answered.size / (last if self.seconds - last <= 1.5 * wave else self.seconds))
+    @cached_property
+    def ended_within(self) -> np.ndarray:
+        """Which rows were over within the window."""
+        return (self.ended >= 0) & (self.ended < self.seconds) & ~self.own_failures
 
-    def _open_rate(self) -> float:
-        # An open workload starts on an idle service: its window opens when the first answer is due, or
-        # the latency of one request would be missing from the count.
-        latencies = self.elapsed_ms[self.good] / 1000
-        answered = self.started[self.good] + latencies
-        begin = min(latencies, default=0.0)
-        inside = (answered >= begin) & (answered < self.seconds)
-        return float(inside.sum() / (self.seconds - begin)) if begin < self.seconds else 0.0
+    @cached_property
+    def latencies_ms(self) -> np.ndarray:
+        """Latency of each good answer to a request of the window, in milliseconds."""
+        return self.elapsed_ms[self.counted & self.good]
+
+    @cached_property
+    def lasted_ms(self) -> np.ndarray:
+        """The same, and of each request that was given up how long it lasted at least."""
+        return self.elapsed_ms[(self.counted & self.good) | self.given_up]
 
     def percentile_ms(self, percent: float) -> float:
-        """Latency in milliseconds that ``percent`` of the successful requests stayed within; NaN if none."""
-        return float(np.percentile(self.latencies_ms, percent)) if self.latencies_ms.size else float("nan")
+        """Latency in milliseconds that ``percent`` of the requests stayed within.
+
+        Requests that were given up count with the time they lasted at least, see `at_least`. NaN if no good
+        answer came, or there were too few requests for one to lie beyond.
+        """
+        return _percentile(self.lasted_ms, percent) if self.latencies_ms.size else float("nan")
+
+    def at_least(self, percent: float) -> bool:
+        """Whether requests that were given up could decide this percentile, which is then a lower bound."""
+        shortest = min(self.elapsed_ms[self.given_up], default=float("inf"))
+        return self.percentile_ms(percent) >= shortest
 
     @property
     def mean_ms(self) -> float:
-        return float(self.latencies_ms.mean()) if self.latencies_ms.size else float("nan")
+        """Mean latency; a lower bound if requests were given up."""
+        return float(self.lasted_ms.mean()) if self.latencies_ms.size else float("nan")
 
     @property
     def p50_ms(self) -> float:
@@ -148,133 +194,93 @@ class Result:
     def max_ms(self) -> float:
         return self.percentile_ms(100)
 
+    def own_share_ms(self, percent: float) -> float:
+        """How much of a percentile may be the generator's own: requests sent late, answers left unread."""
+        of_service = self.elapsed_ms - self.late_ms - (0.0 if self.unread_ms is None else self.unread_ms)
+        rows = (self.counted & self.good) | self.given_up
+        return self.percentile_ms(percent) - _percentile(of_service[rows], percent)
+
+    # Little's law.
+
     @cached_property
     def in_flight(self) -> float:
-        """Mean number of requests open at a time: Little's L, measured rather than derived."""
+        """Requests open on average in the window: Little's L, from when each started and ended."""
         begin = np.clip(self.started, 0, self.seconds)
-        end = np.clip(self.started + self.elapsed_ms / 1000, 0, self.seconds)
+        end = np.clip(self.ended, 0, self.seconds)
         return float((end - begin).sum() / self.seconds)
+
+    @cached_property
+    def sent_in_flight(self) -> float:
+        """The same from when the generator came to each request, which in an open workload may be later."""
+        begin = np.clip(self.started + self.late_ms / 1000, 0, self.seconds)
+        return float((np.clip(self.ended, 0, self.seconds) - begin).sum() / self.seconds)
+
+    @cached_property
+    def littles_product(self) -> float:
+        """Answers per second times their mean latency, errors among them: Little's λW."""
+        return float(self.elapsed_ms[self.ended_within].sum() / 1000 / self.seconds)
 
     @property
     def lag_ms(self) -> float:
         """99th percentile of the event-loop lag of an in-kernel server, in ms; NaN if it was not sampled."""
         return float(np.percentile(self.lag[:, 1], 99)) if self.lag.size else float("nan")
 
+    # How far it can be believed.
+
     @cached_property
-    def doubts(self) -> list[str]:
-        """Why these numbers may describe the generator rather than the service; empty if nothing says so."""
-        return [
-            doubt for doubt in (self._no_answers(), self._generator(), self._idle(), self._late()) if doubt
-        ]
+    def doubts(self) -> list[Doubt]:
+        """What speaks against these numbers; empty if nothing does."""
+        return doubts.all_of(self)
 
     @property
     def trustworthy(self) -> bool:
         """Whether nothing speaks against these numbers."""
         return not self.doubts
 
-    def _no_answers(self) -> str:
-        return "" if self.latencies_ms.size else "No request succeeded, so there is no latency to report."
-
-    def _generator(self) -> str:
-        if self.generator_cpu > MOST_CPU:
-            share = f"{self.generator_cpu:.0%}"
-            return f"The generator filled {share} of its core: the service may be faster than this."
-        if self.rate is None and not self.thinking and self.generator_cpu / self.users > MOST_CPU_PER_USER:
-            return (
-                f"Each user spent {self.generator_cpu / self.users:.0%} of its time in the generator: "
-                "the service is faster than this. Add users."
-            )
-        if self.unread_ms > MOST_UNREAD * self.p50_ms:
-            return (
-                f"Answers lay unread for up to {self.unread_ms:.1f} ms (mean) while other programs had the "
-                "cores, and that is in these latencies. Let them end and measure again."
-            )
-        return ""
-
-    def _idle(self) -> str:
-        if self.rate is not None or self.thinking or not self.latencies_ms.size:
-            return ""
-        waits = BACK_OFF * (self.counted & (self.statuses == 0)).sum() / self.seconds
-        if self.in_flight + waits >= LEAST_BUSY * self.users:
-            return ""
-        return (
-            f"On average only {self.in_flight:.2f} of {self.users} users had a request open: the others "
-            "waited for the generator, which was slower than the service or short of CPU."
-        )
-
-    def _late(self) -> str:
-        if (
-            self.rate is None or self.users or not self.latencies_ms.size
-        ):  # few connections make late on purpose
-            return ""
-        late = float(np.percentile(self.late_ms[self.counted], 50))
-        if late <= MOST_LATE * self.p50_ms:
-            return ""
-        return f"The generator sent requests {late:.1f} ms late (median), and that is in these latencies."
+    def is_doubted(self, metric: str) -> bool:
+        """Whether something speaks against one of the numbers, such as ``"throughput"`` or ``"p99_ms"``."""
+        kind = "throughput" if metric == "throughput" else "latency"
+        return any(doubt.about in ("all", kind) for doubt in self.doubts)
 
     def to_dict(self) -> dict[str, object]:
         """Return the run as plain values, ready for JSON; a latency nobody measured is None."""
-        names = ("throughput", "requests", "errors", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
-        facts = {name: getattr(self, name) for name in names}
+        names = ("throughput", "requests", "errors", "redirects", "failed_here")
+        latencies = {"p50_ms": 50, "p95_ms": 95, "p99_ms": 99, "max_ms": 100}
+        facts = {name: getattr(self, name) for name in (*names, "mean_ms", *latencies)}
         known = {name: None if value != value else value for name, value in facts.items()}
         return {
             "users": self.users,
             "rate": self.rate,
             "seconds": self.seconds,
             **known,
+            "at_least": [name for name, percent in latencies.items() if self.at_least(percent)],
             "error_counts": self.error_counts,
             "in_flight": self.in_flight,
             "generator_cpu": self.generator_cpu,
+            "seed": self.seed,
             "trustworthy": self.trustworthy,
-            "doubts": self.doubts,
+            "doubts": [str(doubt) for doubt in self.doubts],
         }
 
     @property
     def workload(self) -> str:
         """The workload in words, such as "50 users" or "300/s offered"."""
-        return describe(self.users, self.rate)
+        return wording.workload(self.users, self.rate)
 
     def __str__(self) -> str:
-        if self.latencies_ms.size:
-            figures = f"{number(self.throughput)} req/s · p50 {_ms(self.p50_ms)} · p99 {_ms(self.p99_ms)}"
-        else:
-            figures = "no answers"
-        line = f"{self.workload} · {self.seconds:g} s · {figures} · {_errors(self.errors)}"
-        return line if self.trustworthy else f"{line} · not to be trusted: {' '.join(self.doubts)}"
+        return wording.line(self)
 
     def __repr__(self) -> str:
         return f"<Result {self}>"
 
     def _repr_html_(self) -> str:
-        cells = [
-            ("requests/s", number(self.throughput)),
-            ("p50", _ms(self.p50_ms)),
-            ("p95", _ms(self.p95_ms)),
-            ("p99", _ms(self.p99_ms)),
-            ("max", _ms(self.max_ms)),
-            ("errors", f"{self.errors:,} of {self.requests:,}"),
-        ]
-        head = "".join(f"<th style='text-align:right'>{name}</th>" for name, _ in cells)
-        body = "".join(f"<td style='text-align:right'>{value}</td>" for _, value in cells)
-        notes = [f"{kind} × {count:,}" for kind, count in self.error_counts.items()]
-        notes += [f"last exception: {self.exception}"] * bool(self.exception)
-        notes = [html.escape(note) for note in notes]
-        notes += [f"<b>Not to be trusted.</b> {html.escape(doubt)}" for doubt in self.doubts]
-        caption = f"{self.workload} for {self.seconds:g} s"
-        lines = "".join(f"<div>{note}</div>" for note in notes)
-        return (
-            f"<div class='underload-measured'><table><caption style='text-align:left'>{caption}</caption>"
-            f"<tr>{head}</tr><tr>{body}</tr></table>{lines}</div>"
-        )
+        return wording.table(self)
 
 
-def describe(users: int | None, rate: float | None) -> str:
-    """Return a workload in words."""
-    if rate is None:
-        return f"{users:,} user{'s' if users != 1 else ''}"
-    return f"{rate:,g}/s offered" + (
-        f" over {users:,} connection{'s' if users != 1 else ''}" if users else ""
-    )
+def _percentile(values: np.ndarray, percent: float) -> float:
+    """Return a percentile, or NaN if there are so few values that none lies beyond it."""
+    enough = values.size and values.size * (100 - percent) >= 100 if percent < 100 else values.size
+    return float(np.percentile(values, percent)) if enough else float("nan")
 
 
 def _describe(status: int) -> str:
@@ -282,16 +288,3 @@ def _describe(status: int) -> str:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         return str(status)
-
-
-def number(value: float) -> str:
-    """Return ``value`` with the three figures that one run can carry."""
-    return f"{value:,.0f}" if value == 0 or abs(value) >= 100 else f"{value:.3g}"
-
-
-def _ms(value: float) -> str:
-    return "–" if value != value else f"{number(value)} ms"
-
-
-def _errors(count: int) -> str:
-    return f"{count:,} error{'s' if count != 1 else ''}"

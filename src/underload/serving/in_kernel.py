@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import logging
+import re
 import socket
 import threading
 import time
@@ -15,14 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import uvicorn
 
+from underload import processor
 from underload.errors import UnderloadError
-from underload.serving.running import START_LIMIT, STOP_LIMIT, Server, bind
+from underload.serving.running import STOP_LIMIT, Server, bind, too_slow
 
 LAG_EVERY = 0.01  # seconds between two looks at the event loop
 LAG_KEPT = 60_000  # samples: ten minutes
 LEAVE_LIMIT = 1.0  # seconds a server may take, twice, when the interpreter ends
+OTHER_LOOP = (
+    "serve(app) runs the app on an event loop of its own: make the pool or client in the app's lifespan, "
+    "not at the notebook's top level"
+)
 _serving: "weakref.WeakSet[ThreadServer]" = weakref.WeakSet()
 _UVICORN = str(Path(uvicorn.__file__).parent)
 
@@ -30,7 +37,9 @@ _UVICORN = str(Path(uvicorn.__file__).parent)
 class ThreadServer(Server):
     """uvicorn in a thread of this process, on an event loop whose lag is sampled."""
 
-    def __init__(self, app: Callable[..., Any], name: str, port: int, **options: Any) -> None:
+    def __init__(
+        self, app: Callable[..., Any], name: str, port: int, start_within: float, **options: Any
+    ) -> None:
         ours = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": int(STOP_LIMIT)}
         self._uvicorn = uvicorn.Server(uvicorn.Config(self._observed(app), **(ours | options)))
         self._socket = bind(port)  # from here on the thread's, which closes it
@@ -44,18 +53,15 @@ class ThreadServer(Server):
         self._thread.start()
         _serving.add(self)
         try:
-            self._await_start()
+            self._await_start(start_within)
         except BaseException:  # the stop button too
             self._cancel()
             self._thread.join(STOP_LIMIT)
             raise
 
-    def _await_start(self) -> None:
-        if not self._settled.wait(START_LIMIT):
-            raise UnderloadError(
-                f"The app did not finish its start-up within {START_LIMIT:g} s. "
-                "Look for a call in its lifespan that waits for something."
-            )
+    def _await_start(self, limit: float) -> None:
+        if not self._settled.wait(limit):
+            raise UnderloadError(too_slow("app", limit))
         if not self._uvicorn.started:
             raise self._failure or UnderloadError(
                 "The app's lifespan failed. Run its start-up code in a cell to see why."
@@ -139,6 +145,9 @@ class ThreadServer(Server):
         samples = samples[(samples[:, 0] >= begin) & (samples[:, 0] <= end)]
         return np.column_stack([samples[:, 0] - begin, samples[:, 1] * 1000])
 
+    def wanted(self) -> float:
+        return processor.used(psutil.Process())[1]
+
     def exception_since(self, moment: float) -> str:
         raised, line = self._raised
         return line if raised >= moment else ""
@@ -152,7 +161,10 @@ def _leave() -> None:
 
 
 def _in_one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    line = f"{type(error).__name__}: {error}"
+    if "different loop" not in line and "different event loop" not in line:
+        return line
+    return f"{re.sub('<.*>', '<…>', line)} ({OTHER_LOOP})"
 
 
 def _warn(sentence: str) -> None:

@@ -7,9 +7,12 @@ import tempfile
 import time
 from typing import Any
 
+import psutil
+
+from underload import processor
 from underload.child import Child
 from underload.errors import UnderloadError
-from underload.serving.running import START_LIMIT, STOP_LIMIT, Server, bind
+from underload.serving.running import STOP_LIMIT, Server, bind, too_slow
 
 LOG_SHOWN = 1 << 20  # bytes
 HOPELESS = "Application startup failed", "] died"  # of one worker among several: uvicorn tries again
@@ -18,7 +21,9 @@ HOPELESS = "Application startup failed", "] died"  # of one worker among several
 class ProcessServer(Server):
     """uvicorn as its own process, with ``processes`` workers on one port."""
 
-    def __init__(self, target: str, name: str, port: int, processes: int, **options: Any) -> None:
+    def __init__(
+        self, target: str, name: str, port: int, processes: int, start_within: float, **options: Any
+    ) -> None:
         with bind(port) as probe:
             super().__init__(name, probe.getsockname()[1])
         self.processes = processes
@@ -35,7 +40,7 @@ class ProcessServer(Server):
             stderr=self._log,
         )
         try:
-            self._await_start(START_LIMIT * max(1, processes / (os.cpu_count() or 1)))
+            self._await_start(start_within * max(1, processes / (os.cpu_count() or 1)))
         except BaseException:  # the stop button too
             self._end()
             raise
@@ -50,10 +55,7 @@ class ProcessServer(Server):
             if failed or (late and "Traceback" in log):
                 raise UnderloadError(f"The service did not start; this is what it said:\n{log.strip()}")
             if late:
-                raise UnderloadError(
-                    f"The service did not finish its start-up within {limit:g} s. "
-                    f"Look for a call in its lifespan that waits for something. It said:\n{log.strip()}"
-                )
+                raise UnderloadError(f"{too_slow('service', limit)} It said:\n{log.strip()}")
             time.sleep(0.02)
 
     def _listens(self) -> bool:
@@ -72,6 +74,17 @@ class ProcessServer(Server):
     def pid(self) -> int:
         """Process id of uvicorn: the only worker, or the supervisor of several."""
         return self._child.process.pid
+
+    def wanted(self) -> float:
+        try:
+            main = psutil.Process(self.pid)
+            return sum(processor.used(each)[1] for each in (main, *main.children(recursive=True)))
+        except psutil.NoSuchProcess:
+            return float("nan")
+
+    @property
+    def parallel(self) -> int:
+        return self.processes
 
     @property
     def running(self) -> bool:

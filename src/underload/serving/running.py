@@ -47,6 +47,15 @@ class Server:
         """Event-loop lag between two moments of `time.perf_counter`: rows of (seconds since begin, ms)."""
         return np.empty((0, 2))
 
+    def wanted(self) -> float:
+        """Seconds, since their start, in which its processes had a core or waited for one; NaN if unknown."""
+        return float("nan")
+
+    @property
+    def parallel(self) -> int:
+        """How many cores it can use at once, as one interpreter does not use two."""
+        return 1
+
     def exception_since(self, moment: float) -> str:
         """The last exception the app raised since a moment of `time.perf_counter`, in one line, or ""."""
         return ""
@@ -86,6 +95,14 @@ def find(host: str, port: int) -> Server | None:
     return next(here, None) if host == "127.0.0.1" else None
 
 
+def too_slow(what: str, limit: float) -> str:
+    """Say that a start-up took too long, and what to do."""
+    return (
+        f"The {what} did not finish its start-up within {limit:g} s. Look for a call in its lifespan that "
+        "waits for something or, if it has much to load, allow it more with start_within=…."
+    )
+
+
 def whenever_served(do: Callable[[], object]) -> None:
     """Have something done each time a service is about to be served, such as a load generator made ready."""
     _companions.append(do)
@@ -99,7 +116,9 @@ def tell_companions() -> None:
 
 def bind(port: int) -> socket.socket:
     """Return a socket bound to ``port`` of 127.0.0.1, or to a free one if that is 0."""
-    listener = socket.socket()
+    # asyncio turns Nagle's algorithm off only where it is told that the protocol is TCP. With it on, an
+    # answer sent in two pieces waits 40 ms for the client's delayed acknowledgement.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))

@@ -6,7 +6,10 @@ import sys
 from array import array
 from typing import Any, BinaryIO
 
+from underload.loading.outcome import ANSWERED
+
 MOST_REASONS = 100
+COLUMNS = ("started", "latency", "late", "unread", "status", "outcome", "reason")
 _answers: BinaryIO = sys.stdout.buffer
 
 
@@ -18,23 +21,36 @@ def claim_stdout() -> None:
 
 
 class Rows:
-    """What was measured, one row a request. Times are seconds on this machine's monotonic clock."""
+    """What was measured, one row for each request. Times are seconds on this machine's monotonic clock."""
 
     def __init__(self) -> None:
         self.started = array("d")  # an open workload counts from the intended start
         self.latency = array("d")
-        self.late = array("d")  # how long after its intended start the generator sent it
+        self.late = array("d")  # how long after its intended start the generator came to it
+        self.unread = array("d")  # how long its answer may have lain unread, see `starved`
         self.status = array("h")  # 0: no answer
-        self.reason = array("h")  # index into reasons, -1 where there is an answer
+        self.outcome = array("b")
+        self.reason = array("h")  # index into reasons, -1 where there is nothing to say
         self.reasons: dict[str, int] = {}
         self.good = 0
 
-    def add(self, started: float, ended: float, status: int, late: float = 0.0, reason: str = "") -> None:
+    def add(
+        self,
+        started: float,
+        ended: float,
+        status: int,
+        outcome: int = ANSWERED,
+        reason: str = "",
+        late: float = 0.0,
+        unread: float = 0.0,
+    ) -> None:
         self.started.append(started)
         self.latency.append(ended - started)
         self.late.append(late)
+        self.unread.append(unread)
         self.status.append(status)
-        self.good += 0 < status < 400
+        self.outcome.append(outcome)
+        self.good += 200 <= status < 300
         self.reason.append(self._index(reason) if reason else -1)
 
     def _index(self, reason: str) -> int:
@@ -44,7 +60,7 @@ class Rows:
 
     def send(self, **facts: Any) -> None:
         """Send ``facts`` and the columns, the last that is said of a run."""
-        columns = {name: getattr(self, name) for name in ("started", "latency", "late", "status", "reason")}
+        columns = {name: getattr(self, name) for name in COLUMNS}
         layout = {name: [column.typecode, len(column)] for name, column in columns.items()}
         tell(columns=layout, reasons=list(self.reasons), **facts)
         for column in columns.values():
