@@ -443,7 +443,7 @@ def test_processes_that_never_start_are_ended(folder):
     (folder / "service.py").write_text(
         "import asyncio\nasync def app(scope, receive, send):\n    await asyncio.Event().wait()"
     )
-    with pytest.raises(UnderloadError, match="within 1.5 s"):
+    with pytest.raises(UnderloadError, match=r"within 1\.5 s"):
         serve("service:app", start_within=1.5)
     assert all_gone(left_in(folder))
 

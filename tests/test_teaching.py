@@ -1,13 +1,15 @@
 """Predictions, comparisons, claims and figures: what a learner sees of a measurement."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from underload import claim, compare, predict, predictions
 from underload.errors import UnderloadError
-from underload.loading.result import Result, number
+from underload.loading import Result, number
+from underload.loading.outcome import GIVEN_UP
 from underload.teaching import ceilings, plots, prediction
 
 
@@ -22,8 +24,7 @@ def run(latencies_ms, users=10, seconds=2.0, statuses=None, lag=None):
         statuses=np.full(count, 200) if statuses is None else np.array(statuses),
         reasons=np.full(count, ""),
         late_ms=np.zeros(count),
-        ramp=0.0,
-        generator_cpu=0.1,
+        thinking=True,
         lag=np.array(lag if lag is not None else [[0.0, 1.0], [1.0, 50.0]]),
     )
 
@@ -112,7 +113,7 @@ def test_a_ceiling_that_cannot_be_kept_is_one_sentence(monkeypatch, tmp_path):
 
 def test_before_is_grey_and_after_is_the_accent_in_every_figure():
     before, after = run([10] * 20), run([1] * 20)
-    assert [bar.get_facecolor() for bar in compare("p99_ms", before=before, after=after).axes[0].patches] == [
+    assert [bar.get_facecolor() for bar in compare("p50_ms", before=before, after=after).axes[0].patches] == [
         pytest.approx((*(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)), 1))
         for colour in (plots.BEFORE, plots.AFTER)
     ]
@@ -217,3 +218,23 @@ def test_numbers_carry_three_figures():
 
 def test_a_result_is_plain_json():
     assert json.loads(json.dumps(run([1] * 20).to_dict()))["requests"] == 20
+
+
+def test_a_doubted_number_is_never_drawn_like_the_others():
+    sound, full = run([1] * 200), replace(run([1] * 400), generator_cpu=0.95)
+    axes = compare("throughput", sound=sound, full=full).axes[0]
+    assert [bool(bar.get_hatch()) for bar in axes.patches] == [False, True]
+    assert [text.get_text() for text in axes.texts] == ["100", "200  not to be trusted"]
+    hollow = [
+        line for line in plots.knee([sound, replace(full, users=20)]).axes[0].lines if line.get_zorder() == 4
+    ]
+    assert [list(line.get_xdata()) for line in hollow] == [[20]]
+    labels = plots.percentiles(sound=sound, full=full).axes[0].get_legend_handles_labels()[1]
+    assert labels == ["sound", "full  not to be trusted"]
+
+
+def test_a_lower_bound_and_too_few_requests_are_said_in_the_figure():
+    cut = run([5] * 90 + [100] * 20, statuses=[200] * 90 + [0] * 20)
+    cut = replace(cut, outcomes=np.array([0] * 90 + [GIVEN_UP] * 20))
+    texts = compare("p99_ms", cut=cut, few=run([1] * 20)).axes[0].texts
+    assert [text.get_text() for text in texts] == ["≥ 100", "too few requests"]

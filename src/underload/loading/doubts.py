@@ -119,7 +119,8 @@ def _own(run: "Result") -> Doubt | None:
             return Doubt(
                 "latency",
                 f"Up to {own:.1f} of {whole:.1f} ms of the p{percent} are the generator's own: it sent "
-                "requests late, or left answers unread while other programs had the cores. End those, or offer less.",
+                "requests late, or left answers unread while other programs had the cores. End those "
+                "programs, or offer less.",
             )
     return None
 

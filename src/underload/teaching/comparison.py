@@ -6,7 +6,7 @@ from underload.teaching import ceilings, plots
 from underload.teaching.prediction import Prediction
 
 UNITS = {
-    "throughput": "requests a second",
+    "throughput": "requests per second",
     "mean_ms": "mean latency, ms",
     "p50_ms": "p50 latency, ms",
     "p95_ms": "p95 latency, ms",
@@ -14,6 +14,7 @@ UNITS = {
     "max_ms": "longest latency, ms",
     "lag_ms": "p99 event-loop lag, ms",
 }
+PERCENTILES = {"p50_ms": 50, "p95_ms": 95, "p99_ms": 99, "max_ms": 100}
 
 
 def compare(
@@ -35,7 +36,13 @@ def compare(
     limits = {name: value for name, value in ceilings.read().items() if name == ceiling}
     if guess is not None:
         guess.outcome = list(values.values())[-1]
-    return plots.bars(values, UNITS.get(metric, metric), guess and guess.guess, limits)
+    runs = {name: run for name, run in measured.items() if isinstance(run, Result)}
+    doubted = {name for name, run in runs.items() if run.is_doubted(metric)}
+    bounds = {
+        name for name, run in runs.items() if metric in PERCENTILES and run.at_least(PERCENTILES[metric])
+    }
+    unit = UNITS.get(metric, metric)
+    return plots.bars(values, unit, guess and guess.guess, limits, doubted, bounds)
 
 
 def _value(run: Result | float, metric: str) -> float:

@@ -1,6 +1,6 @@
 """Figures of numbers side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import cycle
 
 import numpy as np
@@ -10,12 +10,14 @@ from matplotlib.ticker import FuncFormatter
 from underload.loading import number
 from underload.teaching.plots.look import (
     AFTER,
+    DOUBTED,
     GROUND,
     INK,
     LIMIT,
     PARTS,
     Plot,
     colours,
+    doubt,
     legend,
     names,
     number_axis,
@@ -28,18 +30,36 @@ def bars(
     label: str,
     guess: float | None = None,
     limits: Mapping[str, float] | None = None,
+    doubted: Collection[str] = (),
+    at_least: Collection[str] = (),
 ) -> Plot:
-    """Draw one bar a value; ``guess`` is dotted, each of ``limits`` is a red rule."""
+    """Draw one bar a value; ``guess`` is dotted, each of ``limits`` is a red rule.
+
+    Bars of those ``doubted`` are hatched and say so; those known to be ``at_least`` so long say that. A value
+    that is NaN, since it was not measured, has no bar.
+    """
     plot = Plot(f"{label}: {', '.join(values)}", height=0.75 + 0.42 * len(values) + 0.25 * bool(limits))
     (axes,) = plot.axes
-    axes.barh(range(len(values)), list(values.values()), color=colours(len(values)), height=0.62)
-    _rows(axes, values, label)
+    drawn = axes.barh(
+        range(len(values)), np.nan_to_num(list(values.values())), color=colours(len(values)), height=0.62
+    )
+    for bar, name in zip(drawn, values, strict=True):
+        if name in doubted:
+            doubt(bar)
+    texts = {
+        name: f"{'≥ ' * (name in at_least)}{number(value)}{DOUBTED * (name in doubted)}"
+        if value == value
+        else "too few requests"
+        for name, value in values.items()
+    }
+    _rows(axes, values, label, texts)
     if guess is not None:
         last, name = len(values) - 1, f"your prediction: {number(guess)}"
         axes.plot([guess, guess], [last - 0.45, last + 0.45], ":", color=INK, linewidth=2.6, label=name)
     for name, value in (limits or {}).items():
         axes.axvline(value, color=LIMIT, linewidth=1.6, label=f"{name}: {number(value)}")
-    axes.set_xlim(0, 1.15 * max([*values.values(), guess or 0, *(limits or {}).values()]))
+    longest = np.nanmax([*values.values(), guess or 0, *(limits or {}).values()])
+    axes.set_xlim(0, (1.35 if doubted else 1.15) * (longest or 1))
     legend(axes)
     return plot
 
@@ -60,12 +80,13 @@ def parts(label: str, **wholes: Mapping[str, float]) -> Plot:
     return plot
 
 
-def _rows(axes: Axes, ends: Mapping[str, float], label: str) -> None:
+def _rows(axes: Axes, ends: Mapping[str, float], label: str, texts: Mapping[str, str] | None = None) -> None:
     """Name the bars that lie one below the other, and write the figure at the end of each."""
     axes.set_yticks(range(len(ends)), list(map(spoken, ends)))
-    for row, end in enumerate(ends.values()):
+    for row, (name, end) in enumerate(ends.items()):
+        text = texts[name] if texts else number(end)
         axes.annotate(
-            number(end), (end, row), (5, 0), textcoords="offset points", va="center", fontsize=11,
+            text, (np.nan_to_num(end), row), (5, 0), textcoords="offset points", va="center", fontsize=11,
             fontweight="bold", color=INK, bbox={"facecolor": GROUND, "edgecolor": "none", "pad": 1},
         )  # fmt: skip
     axes.invert_yaxis()

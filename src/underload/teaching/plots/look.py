@@ -22,6 +22,7 @@ BETWEEN = ("#E69F00", "#009E73")
 PARTS = (AFTER, *BETWEEN, "#CC79A7", "#56B4E9", BEFORE)  # of one whole
 MARKERS = "osD^vP"
 GROUND, INK, SHADE = "#ffffff", "#222222", "#f3e3b3"
+DOUBTED = "  not to be trusted"  # beside what a result itself doubts
 WIDTH, DOTS = 7.6, 200  # inches, dots an inch; shown at half that, for sharp screens
 
 
@@ -52,6 +53,11 @@ class Plot:
         )
         shown = {"width": int(WIDTH * DOTS / 2), "alt": self.text}
         return {"image/png": png.getvalue(), "text/plain": repr(self)}, {"image/png": shown}
+
+
+def doubt(patch: Any) -> None:
+    """Make a bar look like what it is: not to be trusted."""
+    patch.set(hatch="///", edgecolor=patch.get_facecolor(), facecolor=GROUND, linewidth=1.6)
 
 
 def colours(count: int) -> list[str]:

@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from underload.loading import Result, number
 from underload.teaching.plots.look import (
     AFTER,
     BEFORE,
+    DOUBTED,
+    GROUND,
     INK,
     LIMIT,
     MARKERS,
@@ -38,7 +41,7 @@ def latency(during: Mapping[str, tuple[float, float]] | None = None, **results: 
         good, failed = result.counted & result.good, result.counted & ~result.good
         axes.plot(
             sent[good], result.elapsed_ms[good], marker, markersize=3, alpha=0.5, markeredgewidth=0,
-            color=colour, label=spoken(name),
+            color=colour, label=_labelled(name, result),
         )  # fmt: skip
         if failed.any():
             axes.plot(
@@ -72,7 +75,7 @@ def percentiles(**results: Result) -> Plot:
     for (name, result), colour in zip(results.items(), colours(len(results)), strict=True):
         latencies = np.sort(result.latencies_ms)
         left = 1 - (np.arange(latencies.size) + 0.5) / latencies.size  # share of requests slower than this
-        axes.plot(1 / left, latencies, color=colour, linewidth=2.2, label=spoken(name))
+        axes.plot(1 / left, latencies, color=colour, linewidth=2.2, label=_labelled(name, result))
     axes.set_xscale("log")
     marks = {1: "0", 2: "50", 10: "90", 100: "99", 1000: "99.9", 10_000: "99.99"}
     longest = 2 * max(result.latencies_ms.size for result in results.values())
@@ -83,6 +86,21 @@ def percentiles(**results: Result) -> Plot:
     millisecond_axis(axes, "latency, ms", [result.latencies_ms for result in results.values()])
     legend(axes)
     return plot
+
+
+def _labelled(name: str, result: Result) -> str:
+    """Return the name of a run whose latencies are drawn, with a warning if they are doubted."""
+    return spoken(name) + DOUBTED * result.is_doubted("p50_ms")
+
+
+def _mark(axes: Axes, metric: str, results: Mapping[float, Result]) -> None:
+    """Draw what is not to be trusted hollow."""
+    doubted = {at: getattr(run, metric) for at, run in results.items() if run.is_doubted(metric)}
+    if doubted:
+        axes.plot(
+            list(doubted), list(doubted.values()), "o", color=GROUND, markeredgecolor=INK, markersize=7,
+            label=None if metric == "p99_ms" else f"hollow:{DOUBTED}", zorder=4,
+        )  # fmt: skip
 
 
 def knee(results: Sequence[Result], limits: Mapping[str, float] | None = None) -> Plot:
@@ -96,11 +114,14 @@ def sweep(label: str, results: Mapping[float, Result], limits: Mapping[str, floa
     left, right = plot.axes
     runs = results.values()
     left.plot(list(results), [run.throughput for run in runs], "o-", color=AFTER, linewidth=2)
-    number_axis(left.yaxis, "requests a second")
+    _mark(left, "throughput", results)
+    number_axis(left.yaxis, "requests per second")
     left.set_ylim(0, 1.1 * max(run.throughput for run in runs))
     rules(left, limits)
     right.plot(list(results), [run.p99_ms for run in runs], "s--", color=BEFORE, label="p99", linewidth=1.6)
     right.plot(list(results), [run.p50_ms for run in runs], "o-", color=AFTER, label="p50", linewidth=2)
+    _mark(right, "p99_ms", results)
+    _mark(right, "p50_ms", results)
     millisecond_axis(right, "latency, ms", [np.array([run.p50_ms, run.p99_ms]) for run in runs])
     for axes in plot.axes:
         axes.set_xscale("log")
