@@ -5,47 +5,14 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 
 import numpy as np
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import FastAPI
 
 from underload import load, serve
-
-
-class Known:
-    """A service whose behaviour is set, and that counts what it did.
-
-    Attributes:
-        answered: when each good answer was given, on the clock of `time.perf_counter`.
-        calls: how many requests came.
-    """
-
-    def __init__(self, wait: float = 0.0, at_once: int | None = None) -> None:
-        self.wait = wait
-        self.desk = asyncio.Semaphore(at_once) if at_once else None
-        self.answered: list[float] = []
-        self.calls = 0
-        self.status = lambda self: 200
-        self.stall = lambda self: 0.0
-        self.app = FastAPI()
-        self.app.get("/")(self.answer)
-
-    async def answer(self) -> Response:
-        self.calls += 1
-        if seconds := self.stall(self):
-            time.sleep(seconds)
-        if self.desk:
-            async with self.desk:
-                await asyncio.sleep(self.wait)
-        elif self.wait:
-            await asyncio.sleep(self.wait)
-        status = self.status(self)
-        if status == 200:
-            self.answered.append(time.perf_counter())
-        return Response(b"{}", status, media_type="application/json")
+from underload.bench import Known, waits
 
 
 @pytest.fixture
@@ -70,20 +37,7 @@ def test_either_event_loop_answers_at_once(known):
 
 def test_the_end_of_the_window_is_counted_as_it_is(known):
     """After 100 answers it is silent: 20 came as users started, and 80 in the 2 s that count."""
-    service = Known(wait=0.1)
-    service.stall = lambda self: 0.0
-    silent = asyncio.Event()
-
-    async def answer():
-        service.calls += 1
-        if service.calls > 100:
-            await silent.wait()
-        await asyncio.sleep(service.wait)
-
-    app = FastAPI()
-    app.get("/")(answer)
-    with serve(app, name="known") as server:
-        result = load(server.url, users=20, seconds=2, timeout=3)
+    result = load(known(Known(wait=0.1, answers=100)), users=20, seconds=2, timeout=3)
     assert result.throughput == pytest.approx(80 / 2, abs=2)
 
 
@@ -95,13 +49,12 @@ def test_users_in_step_are_told_apart_in_time(known):
 
 def test_a_timeout_hides_nothing(known):
     """A stall of 1 s at a known request: whatever the timeout, no p99 below the truth is shown as exact."""
-    shown = []
-    for timeout in (10, 0.5, 0.1):
-        service = Known(wait=0.005)
-        service.stall = lambda self: float(self.calls == 300)
-        shown.append(load(known(service), rate=200, seconds=4, timeout=timeout))
-    whole, *cut = shown
-    # 800 requests, of which those in the last 0.99 s of the stall wait: the 8 longest for 960 to 1,000 ms.
+    runs = [
+        load(known(Known(wait=0.005, stall_at=300)), rate=200, seconds=4, timeout=timeout)
+        for timeout in (10, 0.5, 0.1)
+    ]
+    whole, *cut = runs
+    # Of 800 requests 200 meet the stall, the 8 longest for 960 ms and more.
     assert whole.p99_ms == pytest.approx(960, rel=0.05)
     for run, timeout in zip(cut, (0.5, 0.1), strict=True):
         assert run.errors > 50
@@ -120,8 +73,7 @@ def test_a_timeout_counts_from_the_intended_start(known):
 
 def test_refusing_is_not_punished_by_the_tool(known):
     """Users who are refused wait as those do who get no answer."""
-    service = Known()
-    service.status = lambda self: 503
+    service = Known(status=503)
     load(known(service), users=10, seconds=1, back_off=0.1)
     assert service.calls < 1.5 * 10 * (1 / 0.1 + 2)
 
@@ -163,14 +115,9 @@ def test_a_queue_before_one_server_is_as_long_as_the_arrivals_make_it(known, arr
     """One at a time, 20 ms each, 30/s: each wait follows from the arrivals (Lindley's recursion)."""
     alone = load(known(Known(wait=0.02, at_once=1)), users=1, seconds=1).p50_ms
     run = load(known(Known(wait=0.02, at_once=1)), rate=30, seconds=6, arrivals=arrivals, seed=11)
-    order = np.argsort(run.started)
-    wait, expected = 0.0, []
-    for gap in [0, *np.diff(run.started[order]) * 1000]:
-        wait = max(0.0, wait - gap) if expected else 0.0
-        expected.append(wait + alone)
-        wait += alone
-    assert run.elapsed_ms.mean() == pytest.approx(np.mean(expected), rel=0.1)
-    assert (np.mean(expected) > 1.3 * alone) == (arrivals == "poisson")
+    expected = alone + waits(run.started, alone)
+    assert run.elapsed_ms.mean() == pytest.approx(expected.mean(), rel=0.1)
+    assert (expected.mean() > 1.3 * alone) == (arrivals == "poisson")
 
 
 def test_arrivals_are_on_time(known):

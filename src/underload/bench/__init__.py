@@ -4,6 +4,13 @@ from underload.doors import doors
 
 __getattr__, __dir__ = doors(
     __name__,
-    {"QUICK": "budgets", "THOROUGH": "budgets", "left_out": "references", "measure": "budgets"},
+    {
+        "Known": "specimens",
+        "QUICK": "budgets",
+        "THOROUGH": "budgets",
+        "left_out": "references",
+        "measure": "budgets",
+        "waits": "specimens",
+    },
 )
 __all__ = __dir__()
