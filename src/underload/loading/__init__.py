@@ -28,6 +28,7 @@ __getattr__, __dir__ = doors(
         "Sample": "samples",
         "load": "workload",
         "number": "wording",
+        "percentile": "wording",
         "prepare": "process",
         "stop_idle": "process",
     },
