@@ -25,6 +25,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+from underload.finding import UNDER_PYTEST
 from underload.study import lab_command, lab_environment
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/\S*token=\w+")
@@ -105,7 +106,7 @@ def served(
         server = subprocess.Popen(
             command,
             cwd=folder,
-            env=environment | _settings(Path(settings), theme),
+            env=_outside_pytest(environment) | _settings(Path(settings), theme),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -188,6 +189,11 @@ def run_copy(notebook: Path, out: Path, theme: str = "light") -> Facts:
             restart_and_run_all(page)
             screenshots(page, out)
             return facts(page)
+
+
+def _outside_pytest(environment: dict[str, str]) -> dict[str, str]:
+    """Leave out what tells a kernel that a test runs it: here a browser does."""
+    return {name: value for name, value in environment.items() if name != UNDER_PYTEST}
 
 
 def _settings(folder: Path, theme: str) -> dict[str, str]:

@@ -619,7 +619,7 @@ def edit_checks(notebook: dict) -> None:
 
 
 def edit_what_is_expected(notebook: dict) -> None:
-    """Edit expected outputs, points in metadata, and have nbval skip cells or expect them to fail."""
+    """Edit outputs of checks, points in metadata, and have nbval skip cells or expect them to fail."""
     notebook["metadata"]["underload"].update(points=10, possible=10, released="0" * 64)
     for each in notebook["cells"]:
         if "check" in each["metadata"].get("tags", ()):

@@ -8,6 +8,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
+from underload.finding import UNDER_PYTEST
 from underload.serving import running
 
 
@@ -17,6 +18,12 @@ def app_stopped():
     yield
     for name in [name for name in running.names() if name == "app" or name.startswith("upstream ")]:
         running.named(name).stop()
+
+
+@pytest.fixture
+def in_jupyterlab(monkeypatch):
+    """Let a check that is not met print, as it does where pytest does not run the notebook."""
+    monkeypatch.delenv(UNDER_PYTEST)
 
 
 @pytest.fixture

@@ -35,6 +35,11 @@ def test_an_error_in_a_cell_is_told_and_does_not_keep_the_next_ones_from_running
     assert outcome["errors"] == {"0": "ZeroDivisionError: division by zero", "2": "AssertionError: so it ran"}
 
 
+def test_a_claim_that_does_not_hold_is_no_error_since_the_kernel_does_not_know_of_pytest(grader):
+    outcome = grader.run("from underload import claim; claim('one is two', False)", "1/0")
+    assert outcome["errors"] == {"1": "ZeroDivisionError: division by zero"}
+
+
 def test_a_notebook_without_code_is_finished(grader):
     assert grader.run()["ended"] == "finished"
 

@@ -10,6 +10,7 @@ import pytest
 
 from underload import channel
 from underload.errors import UnderloadError
+from underload.finding import NotMet
 from underload.judge import own, requirements
 from underload.judge.lab import Lab
 from underload.judge.observer import Desk, Observer, Terms
@@ -254,7 +255,7 @@ def test_connections_that_nobody_honest_needs_are_closed(tmp_path):
     assert not serving.is_alive()
 
 
-def test_a_lab_prints_verdicts_and_the_hint_on_the_second_failure(capsys):
+def test_a_lab_prints_verdicts_and_the_hint_on_the_second_failure(in_jupyterlab, capsys):
     channel._channels[os.getpid()] = here = InProcess()
     lab = Lab("mini", bad)
     lab.check("says_ok")
@@ -272,6 +273,20 @@ def test_a_lab_prints_verdicts_and_the_hint_on_the_second_failure(capsys):
     here.judge.close()
 
 
+def test_under_pytest_a_lab_raises_verdicts_and_counts_them_the_same(capsys):
+    channel._channels[os.getpid()] = here = InProcess()
+    lab = Lab("mini", bad)
+    with pytest.raises(NotMet, match=r"^✘ 0/1 A check trips(?s:.)*  hint:     after the next failure$"):
+        lab.check("breaks")
+    with pytest.raises(NotMet, match=r"^✘ 0/1 A check trips(?s:.)*  hint:     None\.$"):
+        lab.check("breaks")
+    assert (lab.points, lab.possible) == (0, 7) and "✘" in lab._repr_html_()
+    with pytest.raises(UnderloadError, match="no check 'nonsense'"):
+        lab.check("nonsense")
+    assert capsys.readouterr().out == ""
+    here.judge.close()
+
+
 class InProcess:
     """A channel to a judge in this process, which knows the miniature course."""
 
@@ -285,7 +300,7 @@ class InProcess:
         pass
 
 
-def test_a_failure_tells_what_the_service_raised_meanwhile(capsys):
+def test_a_failure_tells_what_the_service_raised_meanwhile(in_jupyterlab, capsys):
     channel._channels[os.getpid()] = here = InProcess()
 
     async def broken(scope, receive, send):

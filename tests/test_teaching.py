@@ -8,6 +8,7 @@ import pytest
 
 from underload import claim, compare, predict, predictions
 from underload.errors import UnderloadError
+from underload.finding import NotMet
 from underload.loading import Result, number
 from underload.loading.outcome import GIVEN_UP
 from underload.teaching import ceilings, plots, prediction
@@ -46,11 +47,19 @@ def test_a_claim_that_holds_is_one_line_with_the_figure_it_rests_on(capsys):
     assert capsys.readouterr().out == "✔ a pool serves 3 times the requests (measured 7.51)\n"
 
 
-def test_a_claim_that_fails_says_so_and_what_to_do(capsys):
+def test_a_claim_that_fails_says_so_and_what_to_do(in_jupyterlab, capsys):
     claim("a pool serves 3 times the requests", False)
     first, second = capsys.readouterr().out.splitlines()
     assert first == "✘ a pool serves 3 times the requests"
     assert "underload doctor" in second
+
+
+def test_a_claim_that_fails_says_the_same_under_pytest_and_fails_its_cell(capsys):
+    with pytest.raises(
+        NotMet, match=r"^✘ a pool serves 3 times the requests \(measured 2\)\n.*underload doctor"
+    ):
+        claim("a pool serves 3 times the requests", False, 2)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_comparison_answers_the_prediction_with_the_last_run():

@@ -26,6 +26,7 @@ def read_solution(path: Path) -> NotebookNode:
         solution = read_own(path)
         _verify_ids(solution)
         nbformat.validate(solution)
+        _verify_marks(solution)
         _verify_roles(solution, judged_as(path.stem))
         _verify_checks(solution, load_requirements(judged_as(path.stem)).checks)
     except (OSError, ValueError, nbformat.ValidationError) as error:
@@ -44,6 +45,11 @@ def _verify_ids(solution: NotebookNode) -> None:
     _require(None not in ids, "a cell has no id, so open it in JupyterLab and save it")
     twice = [id for id, times in ids.items() if times > 1]
     _require(not twice, f"two cells have the id {''.join(twice[:1])}, so give one of them another")
+
+
+def _verify_marks(solution: NotebookNode) -> None:
+    marked = "lab" in solution.metadata.get("underload", {})  # of which nbval would compare no output
+    _require(not marked, "its metadata says that it is a lab, so take lab out of underload there")
 
 
 def _verify_roles(solution: NotebookNode, name: str) -> None:

@@ -13,8 +13,8 @@ Places = Mapping[int, int]  # from a place among the submitted cells to one amon
 def graft(submitted: NotebookNode, pristine: NotebookNode) -> tuple[NotebookNode, list[str]]:
     """Return the lab as released with the learner's cells in it, and what was put right, in words.
 
-    The lab cell and the checks come from ``pristine``: each once, in its order, with the outputs it
-    expects. The other cells stay where the learner had them; those after the last check are left out,
+    The lab cell and the checks come from ``pristine``: each once, in its order. The other
+    cells stay where the learner had them; those after the last check are left out,
     since nothing follows that they could earn. All lose their outputs, tags and other metadata.
 
     Args:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from underload import finding
 from underload.errors import UnderloadError
 from underload.judge import own
 from underload.judge.verdict import Verdict
@@ -39,7 +40,12 @@ class Lab:
         self._verdicts: dict[str, Verdict] = {}
 
     def check(self, requirement: str) -> None:
-        """Have the judge observe one requirement of the lab, and print what it says."""
+        """Have the judge observe one requirement of the lab, and print what it says.
+
+        Raises:
+            NotMet: under pytest, the requirement is not met.
+            UnderloadError: the judge cannot tell.
+        """
         if not self.server.running:
             raise UnderloadError("This service does not run any more. Run the cell with Lab(…) again.")
         began = time.perf_counter()
@@ -47,12 +53,16 @@ class Lab:
         verdict = Verdict.model_validate(answer["verdict"])
         self._verdicts[requirement] = verdict
         _failures[self.name, requirement] += not verdict.passed
-        again = _failures[self.name, requirement] > 1
-        print(verdict.message(hint=again))
+        finding.tell(self._said(verdict, began), verdict.passed)
+
+    def _said(self, verdict: Verdict, began: float) -> str:
+        again = _failures[self.name, verdict.name] > 1
+        lines = [verdict.message(hint=again)]
         if not verdict.passed and not again:
-            print("  hint:     after the next failure")
+            lines.append("  hint:     after the next failure")
         if not verdict.passed and (raised := self.server.exception_since(began)):
-            print(f"  raised:   {raised}")
+            lines.append(f"  raised:   {raised}")
+        return "\n".join(lines)
 
     @property
     def points(self) -> int:
