@@ -38,10 +38,15 @@ class Load:
     def _observed(self, value: float, what: str, unit: str = "") -> Observed:
         run = self.result
         workload = f"at {run.rate:g} requests a second" if run.rate else f"with {run.workload}"
-        return Observed(value, f"{self.path} {workload}: {what}", unit, f"no good answer ({self._kinds()})")
+        good = len(run.latencies_ms)
+        absent = f"too few good answers ({good})" if good else f"no good answer ({self._kinds()})"
+        return Observed(value, f"{self.path} {workload}: {what}", unit, absent)
 
     def _kinds(self) -> str:
-        return ", ".join(f"{kind} × {count:,}" for kind, count in self.result.error_counts.items())
+        run = self.result
+        redirected = {"redirects": run.redirects} if run.redirects else {}
+        kinds = {**redirected, **run.error_counts}
+        return ", ".join(f"{kind} × {count:,}" for kind, count in kinds.items())
 
     @property
     def throughput(self) -> Observed:

@@ -201,6 +201,12 @@ def _unsteady(run: "Result") -> Doubt | None:
             f"Requests piled up: {open_before:,} were open when the window opened and {still_open:,} when it "
             "closed, so latency grows with the length of the run.",
         )
+    if run.p50_ms > 1000 * run.seconds / 2:
+        return Doubt(
+            "latency",
+            f"A request took {run.p50_ms / 1000:.1f} s (p50), and the window lasts {run.seconds:g} s: too short for "
+            "latency to settle. Measure for longer.",
+        )
     return Doubt(
         "latency",
         f"By Little's law {run.littles_product:.1f} requests were open (throughput × mean latency), and "
