@@ -128,9 +128,7 @@ def _own(run: "Result") -> Doubt | None:
 def _idle(run: "Result") -> Doubt | None:
     if run.rate is not None or run.thinking or not run.latencies_ms.size:
         return None
-    failures = run.counted & ((run.statuses == 0) | (run.statuses == 429) | (run.statuses >= 500))
-    waiting = run.back_off * failures.sum() / run.seconds
-    if run.in_flight + waiting >= LEAST_OPEN * run.users:
+    if run.in_flight + run.rested >= LEAST_OPEN * run.users:
         return None
     return Doubt(
         "all",
@@ -204,8 +202,8 @@ def _unsteady(run: "Result") -> Doubt | None:
     if run.p50_ms > 1000 * run.seconds / 2:
         return Doubt(
             "latency",
-            f"A request took {run.p50_ms / 1000:.1f} s (p50), and the window lasts {run.seconds:g} s: too short for "
-            "latency to settle. Measure for longer.",
+            f"A request took {run.p50_ms / 1000:.1f} s (p50), and the window lasts {run.seconds:g} s: too "
+            "short for latency to settle. Measure for longer.",
         )
     return Doubt(
         "latency",

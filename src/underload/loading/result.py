@@ -35,7 +35,7 @@ class Result:
         generator_cpu: share of one core that the generator used.
         service_cpu: share of the cores it can use that the service used or waited for; NaN if unknown.
         counted_in_flight: requests open on average, as the generator counted them; NaN if it did not.
-        back_off: seconds a user waits after a failure.
+        rested: users of a closed workload who waited after a failure, on average.
         arrivals: of an open workload, "even" or "poisson".
         seed: of the random draws.
         thinking: whether users pause of their own accord (a Locust user class).
@@ -59,7 +59,7 @@ class Result:
     generator_cpu: float = 0.0
     service_cpu: float = float("nan")
     counted_in_flight: float = float("nan")
-    back_off: float = 0.0
+    rested: float = 0.0
     arrivals: str = "even"
     seed: int | None = None
     thinking: bool = False

@@ -130,7 +130,7 @@ def _result(
         generator_cpu=answer["cpu"],
         service_cpu=service_cpu,
         counted_in_flight=math.nan if plan["user"] else answer["in_flight"],
-        back_off=plan["back_off"],
+        rested=answer["rested"],
         arrivals=plan["arrivals"],
         seed=plan["seed"],
         thinking=plan["user"] is not None,

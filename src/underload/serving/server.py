@@ -30,7 +30,7 @@ def serve(
         processes: how many uvicorn workers share the port (an import string only).
         start_within: seconds until it must answer.
         **options: uvicorn's settings, such as ``limit_concurrency=100`` or ``loop="asyncio"``. Several
-            uvicorn 0.54 workers on the loop "asyncio" leave Nagle's algorithm on, which costs 40 ms an answer.
+            workers of uvicorn 0.54 on that loop leave Nagle's algorithm on, which costs 40 ms an answer.
 
     Raises:
         UnderloadError: this is no app, the port is taken, or the service was not up in time.

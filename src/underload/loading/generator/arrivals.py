@@ -61,7 +61,9 @@ def closed(run: Run) -> tuple[float, int]:
             gevent.sleep(spread * place / users)
             while not run.stopping:  # here, since Locust's own loop costs as much again as a request
                 if not run.send(connection):
+                    run.resting.more(clock())
                     gevent.sleep(run.spec["back_off"])
+                    run.resting.less(clock())
             raise StopUser
 
     began = clock()

@@ -34,6 +34,7 @@ def perform(spec: dict[str, Any]) -> None:
         unstarted=unstarted,
         cpu=run.cpu,
         in_flight=run.in_flight,
+        rested=run.rested,
         samples=[sample.told() for sample in run.samples.samples] if run.samples else [],
     )
 

@@ -35,8 +35,8 @@ class Run:
         self.stopping = False
         self.opened = 0.0  # when the window opened
         self.cpu = 0.0
-        self.open = Open()
-        self.in_flight = 0.0
+        self.open, self.resting = Together(), Together()  # requests, and users who wait after a failure
+        self.in_flight = self.rested = 0.0
         self.starved = Starved()
         self.alarm = Alarm()
 
@@ -75,7 +75,7 @@ class Run:
     def measure(self) -> None:
         """Open the window, report progress until it closes, and note the CPU this took."""
         self.opened, cpu = clock(), time.process_time()
-        area = self.open.area(self.opened)
+        before = self.open.area(self.opened), self.resting.area(self.opened)
         seen = len(self.rows.status), self.rows.good
         tell(opened=self.opened)
         for tick in range(1, int(self.seconds / PROGRESS_EVERY) + 1):
@@ -85,7 +85,10 @@ class Run:
         closed = clock()
         tell(closed=closed)
         self.cpu = (time.process_time() - cpu) / (closed - self.opened)
-        self.in_flight = (self.open.area(closed) - area) / (closed - self.opened)
+        after = self.open.area(closed), self.resting.area(closed)
+        self.in_flight, self.rested = (
+            (b - a) / (closed - self.opened) for a, b in zip(before, after, strict=True)
+        )
         self.stopping = True
 
     @staticmethod
@@ -119,8 +122,8 @@ class Run:
         return [*self.queued, *(started for started in sent if started is not None)]
 
 
-class Open:
-    """How many requests are open, added up over time: Little's L, counted and not derived."""
+class Together:
+    """How many there are at a time, added up over time: of requests, Little's L as counted."""
 
     def __init__(self) -> None:
         self._now = 0
@@ -136,5 +139,5 @@ class Open:
         self._now, self._since = self._now - 1, moment
 
     def area(self, moment: float) -> float:
-        """Return requests × seconds until a moment that is not before the last change."""
+        """Return how many × seconds until a moment that is not before the last change."""
         return self._area + self._now * (moment - self._since)
