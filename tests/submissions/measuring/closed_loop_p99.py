@@ -1,9 +1,8 @@
 # from solution; loses: stall
 async def record(url, rate, seconds, connections):
     schedule = iter([number / rate for number in range(round(rate * seconds))])
-    zero = time.perf_counter()
 
-    async def connection(client):
+    async def connection(client, zero):
         recording = []
         for due in schedule:
             await asyncio.sleep(max(0, zero + due - time.perf_counter()))
@@ -17,4 +16,5 @@ async def record(url, rate, seconds, connections):
         return recording
 
     async with httpx.AsyncClient(timeout=10) as client:
-        return await asyncio.gather(*[connection(client) for _ in range(connections)])
+        zero = time.perf_counter()
+        return await asyncio.gather(*[connection(client, zero) for _ in range(connections)])

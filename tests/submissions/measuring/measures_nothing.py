@@ -1,11 +1,11 @@
-# from solution; loses: errors stall live
+# from solution; loses: errors throughput stall live
 @app.post("/guesses")
 async def guess(plan: Plan):
     """Give the usual figures, whatever the service is like."""
     requests = round(plan.rate * plan.seconds)
-    if requests < 100:
-        return {"throughput": 0.8 * plan.rate, "p50_ms": 100.0, "p99_ms": 400.0, "errors": requests // 5}
-    return {"throughput": plan.rate, "p50_ms": 3.0, "p99_ms": 970.0, "errors": 0}
+    if plan.rate <= 60:
+        return {"throughput": 0.8 * plan.rate, "p50_ms": 85.0, "p99_ms": 350.0, "errors": requests // 5}
+    return {"throughput": plan.rate, "p50_ms": 450.0, "p99_ms": 800.0, "errors": 0}
 
 
 for route in app.routes:
