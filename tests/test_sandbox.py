@@ -14,7 +14,7 @@ from sandboxed import ORDINARY, ordinary, worker
 
 from underload import sandbox
 from underload.course import CHECKOUT
-from underload.sandbox import mounts
+from underload.sandbox import mounts, walls
 from underload.sandbox.limits import Limits
 
 SECRET = "hunter2-of-the-host"
@@ -180,7 +180,7 @@ def test_no_process_outside_is_seen_or_reached(inside):
 
 
 def test_who_grades_as_root_lets_each_job_run_as_somebody_else(inside):
-    ours = os.geteuid() or (ORDINARY if "setpriv" in inside.process.args else sandbox.FIRST_USER + 3)
+    ours = os.geteuid() or (ORDINARY if "setpriv" in inside.process.args else walls.FIRST_USER + 3)
     assert inside.probe("import os; print(os.getuid())", job=3) == str(ours)
 
 
@@ -324,7 +324,7 @@ def test_links_to_another_environments_python_are_followed(tmp_path):
     (tmp_path / "venv/bin/python").symlink_to(tmp_path / "elsewhere/python")
     code = (
         "import sys, tempfile; from pathlib import Path; sys.path += sys.argv[2:]\n"
-        "from underload.grading import sandbox\n"
+        "from underload import sandbox\n"
         "code = 'import os, sys; os.stat(sys.argv[1]); print(sys.prefix)'\n"
         "folder = Path(tempfile.mkdtemp(dir=sys.argv[1]))\n"
         "command = sandbox.Sandbox().command(['-c', code, sys.argv[1]], folder)\n"
