@@ -129,13 +129,8 @@ def others():
     return [str(each) for each in psutil.process_iter() if each.pid not in (1, os.getpid())]
 
 
-def placed(limits=None, judge=None, readable=(), **place):
-    return sandbox.Sandbox(
-        limits=Limits(**(limits or {})),
-        judge=judge and Path(judge),
-        readable=tuple(map(Path, readable)),
-        **place,
-    )
+def placed(limits=None, judge=None, **place):
+    return sandbox.Sandbox(limits=Limits(**(limits or {})), judge=judge and Path(judge), **place)
 
 
 if __name__ == "__main__":

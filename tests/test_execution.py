@@ -210,7 +210,7 @@ else:
 
 
 def test_a_kernel_that_cannot_start_is_the_graders_failure(grader):
-    done = grader.ask(cells=["1"], readable=["/nowhere/to/be/found"])
+    done = grader.ask(cells=["1"], judge="/nowhere/to/be/found")
     assert done["ended"] == "failed"
     assert done["reason"].startswith("No kernel started in the sandbox (Kernel died")
 

@@ -65,7 +65,7 @@ class Command:
     def _isolated(self) -> bool:
         reason = sandbox.unavailable()
         if reason and self.isolation_required:
-            raise UnderloadError(f"There is no sandbox, since {reason}: install bubblewrap, or do without.")
+            raise UnderloadError(f"There is no sandbox, since {reason}; or leave out --isolate required.")
         if reason:
             console.print("[bold red]There is no sandbox.[/]", soft_wrap=True)
             console.print(
