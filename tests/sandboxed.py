@@ -116,7 +116,7 @@ def attempt(cells, servers=None, **place):
         path = Path(folder, "notebook.ipynb")
         nbformat.write(notebook, path)
         try:
-            outcome = vars(execution.run(path, placed(**place), servers and Path(servers)))
+            outcome = execution.run(path, placed(**place), servers and Path(servers)).model_dump()
         except KeyboardInterrupt:
             outcome = {"ended": "interrupted"}
         except UnderloadError as error:

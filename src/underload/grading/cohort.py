@@ -5,10 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nbformat
-from pydantic import TypeAdapter, ValidationError
 
 from underload.authoring import judged_as, lab_from, lab_stems
 from underload.course import SOLUTIONS
@@ -16,12 +14,9 @@ from underload.grading import report
 from underload.grading.graft import graft
 from underload.grading.hand_ins import Submission, find, read
 from underload.grading.intake import Rejected
-from underload.grading.record import FAILED, CheckRecord, Record, Status, rejected
-from underload.jobs import Crew, a_workplace, crewed
-from underload.judge import Check, Verdict, load_requirements
-
-_VERDICTS = TypeAdapter(dict[str, Verdict])
-_STATUS: dict[str, Status] = {"finished": "graded", "timeout": "timeout", "crashed": "crashed"}
+from underload.grading.record import FAILED, Record, Status, rejected, unseen
+from underload.jobs import Answer, Crew, a_workplace, crewed
+from underload.judge import Check, load_requirements
 
 
 @dataclass(frozen=True)
@@ -135,32 +130,30 @@ def asked(lab: str) -> list[Check]:
     return list(load_requirements(judged_as(lab)).checks.values()) if lab in lab_stems(SOLUTIONS) else []
 
 
-def _record(order: Order, answer: dict[str, Any]) -> Record:
-    """Return what came of an order. Only verdicts that are sound, and of this lab, count."""
+def _record(order: Order, answer: Answer) -> Record:
+    """Return what came of an order. Only the verdicts on checks of this lab count."""
     submission = order.submission
-    try:
-        verdicts = _VERDICTS.validate_python(answer.get("verdicts", {}))
-    except ValidationError:
-        answer = {"failed": "its verdicts made no sense."}
-        verdicts = {}
     checks = asked(submission.lab)
-    outcomes = [
-        CheckRecord.judged(verdicts[check.name]) if check.name in verdicts else CheckRecord.unseen(check)
-        for check in checks
-    ]
-    status, reason = _STATUS.get(answer.get("ended", ""), "crashed"), answer.get("reason", "")
-    digest = order.digest
-    if "failed" in answer:
-        status, reason, digest = "crashed", FAILED + answer["failed"], ""
-    elif len(verdicts) == len(checks):  # how it ended after the last check is nobody's concern
-        status, reason = "graded", ""
+    status, reason = _ending(answer, complete=all(check.name in answer.verdicts for check in checks))
     return Record.of(
         submission.student,
         submission.lab,
         status,
-        outcomes,
+        [answer.verdicts.get(check.name) or unseen(check) for check in checks],
+        errors=answer.errors,
         restored_cells=order.restored,
-        seconds=answer.get("seconds", 0.0),
+        seconds=answer.seconds,
         reason=reason,
-        digest=digest,
+        digest="" if answer.ended == "failed" else order.digest,
     )
+
+
+def _ending(answer: Answer, complete: bool) -> tuple[Status, str]:
+    """Return how a notebook ended, and why if it did not come to all of its checks."""
+    if answer.ended == "failed":
+        return "crashed", FAILED + answer.reason
+    if complete:  # how it ended after the last check is nobody's concern
+        return "graded", ""
+    if answer.ended == "finished":
+        return ("broken", str(answer.errors[0])) if answer.errors else ("graded", "")
+    return answer.ended, answer.reason

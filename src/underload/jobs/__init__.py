@@ -3,5 +3,15 @@
 from underload import lightly  # noqa: F401
 from underload.doors import doors
 
-__getattr__, __dir__ = doors(__name__, {"Crew": "crew", "a_workplace": "workplace", "crewed": "crew"})
+__getattr__, __dir__ = doors(
+    __name__,
+    {
+        "Answer": "outcome",
+        "CellError": "outcome",
+        "Crew": "crew",
+        "a_workplace": "workplace",
+        "crewed": "crew",
+        "exit_on_sigterm": "children",
+    },
+)
 __all__ = __dir__()

@@ -12,7 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from underload import sandbox
+from underload.jobs.outcome import Answer
 from underload.jobs.worker import Job
 
 PATIENCE = 1.25  # of what a notebook may take at most, before its worker is given up
@@ -47,12 +50,12 @@ class Worker:
             self.process.stdin.write(json.dumps(wish).encode() + b"\n")
             self.process.stdin.flush()
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> Answer:
         """Return what came of the order, or how the worker failed."""
-        with suppress(ValueError):
-            return json.loads(self.process.stdout.readline())
+        with suppress(ValidationError):
+            return Answer.model_validate_json(self.process.stdout.readline())
         said = (self._home / "errors").read_text(errors="replace").strip().splitlines()
-        return {"failed": f"The grader's worker ended ({said[-1] if said else 'nothing was said'})."}
+        return _failure(f"The grader's worker ended ({said[-1] if said else 'nothing was said'}).")
 
     def dismiss(self) -> None:
         """Ask the worker to end."""
@@ -117,17 +120,17 @@ class Crew:
         self._busy.append(worker)
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
 
-    def answer(self) -> tuple[Any, dict[str, Any]]:
+    def answer(self) -> tuple[Any, Answer]:
         """Wait for a worker to be done; return its order and the answer."""
         most = max(worker.job.limits.wall_seconds for worker in self._busy) * PATIENCE
         events = self._selector.select(most + START_SECONDS)
         worker = events[0][0].data if events else self._busy[0]
-        answer = worker.answer() if events else {"failed": "The grader's worker did not come back."}
+        answer = worker.answer() if events else _failure("The grader's worker did not come back.")
         self._selector.unregister(worker.process.stdout)
         self._busy.remove(worker)
         order = worker.order
         worker.order = None
-        if "failed" in answer:  # another takes its place
+        if answer.ended == "failed":  # another takes its place
             worker.end()
             self._open.append(worker.job)
         else:
@@ -142,3 +145,7 @@ class Crew:
         for worker in workers:
             worker.end()
         self._selector.close()
+
+
+def _failure(reason: str) -> Answer:
+    return Answer(ended="failed", reason=reason)
