@@ -325,7 +325,7 @@ def test_wrong_usage_is_refused_before_anything_is_done(place):
     assert "There is no notebook in" in refused()
     place.hand_in("solved", handed_in(HALF, OTHER))
     for shard in ("3/2", "0/2", "half", "1/0"):
-        assert "is no part of a whole" in refused("--shard", shard)
+        assert "is not a part of a whole" in refused("--shard", shard)
     refused("--jobs", "0")
     code, said = place.grade("--isolate", "required", PATH="/nowhere")
     assert code == 2 and "There is no sandbox, since bubblewrap is not installed" in said

@@ -15,7 +15,7 @@ from underload.grading.graft import graft
 from underload.grading.hand_ins import Submission, find, read
 from underload.grading.intake import Rejected
 from underload.grading.record import FAILED, Record, Status, rejected, unseen
-from underload.jobs import Answer, Crew, a_workplace, crewed
+from underload.jobs import Answer, Crew, new_workplace
 from underload.judge import Check, load_requirements
 
 
@@ -71,20 +71,20 @@ class Cohort:
 
     def _records(self, todo: list[Submission]) -> Iterator[Record]:
         jobs = min(self.jobs, len(todo))
-        with a_workplace() as place, crewed(jobs, self.isolated, self.cell_seconds, place) as workers:
+        with new_workplace() as place, Crew(jobs, self.isolated, self.cell_seconds, place) as crew:
             folder = place / "notebooks"
             folder.mkdir(mode=0o700)
             waiting = list(reversed(todo))
-            while waiting or workers.busy:
-                if not waiting or not workers.free:
-                    order, answer = workers.answer()
+            while waiting or crew.busy:
+                if not waiting or not crew.free:
+                    order, answer = crew.answer()
                     order.notebook.unlink()
                     yield _record(order, answer)
-                elif record := self._begin(waiting.pop(), workers, folder):
+                elif record := self._begin(waiting.pop(), crew, folder):
                     yield record
 
-    def _begin(self, submission: Submission, workers: Crew, folder: Path) -> Record | None:
-        """Hand a submission to a worker, or return the record of one that cannot be run."""
+    def _begin(self, submission: Submission, crew: Crew, folder: Path) -> Record | None:
+        """Give a submission to a worker, or return the record of one that cannot be run."""
         student, lab = submission.student, submission.lab
         try:
             order = self._prepare(submission, folder)
@@ -93,7 +93,7 @@ class Cohort:
         except Exception as error:  # such as a lab's whose checks cannot be imported: there are others
             reason = f"{FAILED}{type(error).__name__}: {error}"
             return Record.of(student, lab, "crashed", [], reason=reason)
-        workers.begin(order, order.notebook, judged_as(lab))
+        crew.begin(order, order.notebook, judged_as(lab))
         return None
 
     def _prepare(self, submission: Submission, folder: Path) -> Order | Record:
@@ -152,7 +152,7 @@ def _ending(answer: Answer, complete: bool) -> tuple[Status, str]:
     """Return how a notebook ended, and why if it did not come to all of its checks."""
     if answer.ended == "failed":
         return "crashed", FAILED + answer.reason
-    if complete:  # how it ended after the last check is nobody's concern
+    if complete:  # how it ended after the last check does not matter
         return "graded", ""
     if answer.ended == "finished":
         return ("broken", str(answer.errors[0])) if answer.errors else ("graded", "")

@@ -1,4 +1,4 @@
-"""One run of ``underload grade``, as whoever started it sees it."""
+"""One run of ``underload grade``: its options, its progress, what it prints, and its exit status."""
 
 import os
 import re
@@ -58,7 +58,7 @@ class Command:
         match = SHARD.fullmatch(self.shard)
         part, parts = map(int, match.groups()) if match else (0, 0)
         if not 1 <= part <= parts:
-            raise UnderloadError(f"--shard {self.shard} is no part of a whole: give it as in --shard 2/5.")
+            raise UnderloadError(f"--shard {self.shard} is not a part of a whole: give it as in --shard 2/5.")
         return part, parts
 
     def _isolated(self) -> bool:

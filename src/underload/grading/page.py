@@ -14,24 +14,24 @@ STATUS = {
     ),
     "broken": (
         "A cell failed",
-        "What could still be judged counts. Restart the kernel and run all cells, so that each code cell "
+        "The checks that could be judged count. Restart the kernel and run all cells, so that each code cell "
         "shows its number; mend the first that ends with an error, and submit again.",
     ),
     "timeout": (
         "Out of time",
-        "What had been judged by then counts. Restart the kernel, run all cells from top to bottom, "
-        "find the one that does not come to an end, and submit again.",
+        "The checks that were judged before count. Restart the kernel, run all cells from top to bottom, "
+        "find the one that does not end, and submit again.",
     ),
     "crashed": (
         "Ended early",
-        "What had been judged by then counts. Restart the kernel, run all cells from top to bottom, "
-        "find the one after which the kernel is gone, and submit again.",
+        "The checks that were judged before count. Restart the kernel, run all cells from top to bottom, "
+        "find the one that ends the kernel, and submit again.",
     ),
 }
 BLAMELESS = (
     "Not graded yet",
-    "That is no fault of the notebook. Its points are preliminary: whoever grades it runs the same command "
-    "again with --resume.",
+    "That is not the notebook's fault, and the points above are not final: the same command is run again "
+    "with --resume.",
 )
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"

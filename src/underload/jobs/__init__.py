@@ -9,9 +9,8 @@ __getattr__, __dir__ = doors(
         "Answer": "outcome",
         "CellError": "outcome",
         "Crew": "crew",
-        "a_workplace": "workplace",
-        "crewed": "crew",
         "exit_on_sigterm": "children",
+        "new_workplace": "workplace",
     },
 )
 __all__ = __dir__()

@@ -36,19 +36,19 @@ def run(notebook: Path, kernel: str, limits: Limits, pipe: int) -> None:
         notebook: in a private directory, which is also Jupyter's own.
         kernel: the name of a kernelspec in there.
         limits: of which those hold here that are about cells.
-        pipe: where to tell, a JSON object a line, which is shorter than PIPE_BUF and thus never torn. The end
+        pipe: where to tell, a JSON object per line, shorter than PIPE_BUF so that it arrives whole. The end
             of a notebook is told before it is torn down.
     """
     folder = notebook.parent
     _leave_behind(folder)
-    told = Told(pipe, limits.answer_seconds)
+    reporter = Reporter(pipe, limits.answer_seconds)
     options = [f"--nbval-kernel-name={kernel}", f"--nbval-cell-timeout={limits.cell_seconds}"]
     (folder / "pytest.ini").write_text("[pytest]\n")
     places = [f"--rootdir={folder}", "-c", str(folder / "pytest.ini"), str(notebook)]
     plugins = [word for name in PLUGINS for word in ("-p", name)]
-    code = pytest.main(["--nbval", *options, *plugins, *QUIET, *places], plugins=[told])
+    code = pytest.main(["--nbval", *options, *plugins, *QUIET, *places], plugins=[reporter])
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
-        told.tell("finished")
+        reporter.tell("finished")
     os._exit(int(code))
 
 
@@ -78,7 +78,7 @@ def _leave_behind(folder: Path) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-class Told:
+class Reporter:
     """A pytest plugin that tells what becomes of each cell."""
 
     def __init__(self, pipe: int, answer_seconds: float) -> None:
@@ -123,7 +123,7 @@ class Told:
     def _await_end(self, manager: Any) -> None:
         """Tell that the kernel has ended, which nbval would find out when the cell's time is over."""
         status = None
-        with suppress(ChildProcessError):  # somebody else saw it end
+        with suppress(ChildProcessError):  # nbval has waited for it
             _, status = os.waitpid(manager.provisioner.pid, 0)
         if not manager.shutting_down:
             self.tell("died", status=None if status is None else os.waitstatus_to_exitcode(status))

@@ -7,8 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ class Worker:
         self.job = job
         self.order: Any = None  # what it is busy with
         self._home = Path(tempfile.mkdtemp(prefix="", dir=place))
-        self._home.chmod(0o711)  # PostgreSQL is nobody when we are root
+        self._home.chmod(0o711)  # PostgreSQL runs as the user nobody when we are root
         command = [sys.executable, "-m", "underload.jobs.worker", *job.arguments()]
         with (self._home / "errors").open("wb") as errors:
             self.process = subprocess.Popen(  # noqa: S603
@@ -45,9 +44,9 @@ class Worker:
     def begin(self, order: Any, notebook: Path, lab: str) -> None:
         """Have it grade a notebook; ``order`` is given back with the answer."""
         self.order = order
-        wish = {"notebook": str(notebook), "lab": lab}
+        line = json.dumps({"notebook": str(notebook), "lab": lab}) + "\n"
         with suppress(BrokenPipeError):  # it has died, which its answer will tell
-            self.process.stdin.write(json.dumps(wish).encode() + b"\n")
+            self.process.stdin.write(line.encode())
             self.process.stdin.flush()
 
     def answer(self) -> Answer:
@@ -75,33 +74,35 @@ class Worker:
         shutil.rmtree(self._home, ignore_errors=True)  # the grader's place is cleared at its end
 
 
-@contextmanager
-def crewed(jobs: int, isolated: bool, cell_seconds: float, place: Path) -> Iterator["Crew"]:
-    """Have workers, which start when they are needed, and end them at the end, however it comes.
+class Crew:
+    """Workers that take orders when they are free, and start when they are needed. Leaving ends them all.
 
     Args:
         jobs: how many at most.
-        isolated: whether in sandboxes.
+        isolated: whether notebooks run in sandboxes.
         cell_seconds: that a cell may take.
-        place: the grader's folder for temporary files, in which each has one.
+        place: the grader's folder for temporary files, in which each worker has one.
     """
-    turn = Path(tempfile.gettempdir(), f"underload-turn-{os.getuid()}.lock")
-    workers = Crew([Job(number, jobs, isolated, str(turn), cell_seconds) for number in range(jobs)], place)
-    try:
-        yield workers
-    finally:
-        workers.end()
 
-
-class Crew:
-    """Workers that take orders when they are free."""
-
-    def __init__(self, jobs: list[Job], place: Path) -> None:
+    def __init__(self, jobs: int, isolated: bool, cell_seconds: float, place: Path) -> None:
         self._selector = selectors.DefaultSelector()
         self._place = place
-        self._open = jobs  # for which there is no worker yet
+        turn = str(Path(tempfile.gettempdir(), f"underload-turn-{os.getuid()}.lock"))
+        # Those for which there is no worker yet.
+        self._open = [Job(number, jobs, isolated, turn, cell_seconds) for number in range(jobs)]
         self._free: list[Worker] = []
         self._busy: list[Worker] = []
+
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        workers = [*self._busy, *self._free]
+        for worker in workers:
+            worker.dismiss()
+        for worker in workers:
+            worker.end()
+        self._selector.close()
 
     @property
     def free(self) -> bool:
@@ -136,15 +137,6 @@ class Crew:
         else:
             self._free.append(worker)
         return order, answer
-
-    def end(self) -> None:
-        """End all workers."""
-        workers = [*self._busy, *self._free]
-        for worker in workers:
-            worker.dismiss()
-        for worker in workers:
-            worker.end()
-        self._selector.close()
 
 
 def _failure(reason: str) -> Answer:

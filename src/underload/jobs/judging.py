@@ -43,7 +43,7 @@ class Judge:
         self._line, theirs = socket.socketpair()
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(self.socket))
-        self.socket.chmod(0o666)  # the learner is nobody; the folder keeps others out
+        self.socket.chmod(0o666)  # the learner is another user; the folder keeps others out
         listener.listen()
         terms = Terms(lab, self._record, lambda: _turn(turn), longest, MOST_ASKED)
         self._pid = os.fork()
@@ -101,8 +101,8 @@ class Judge:
 def _turn(lock: Path) -> Iterator[None]:
     """Hold a file locked meanwhile.
 
-    Whoever waits is woken when it becomes free, rather than looking now and then, so that a job with many
-    long checks cannot keep the others out.
+    A waiting job is woken when the file becomes free, rather than looking now and then, so that a job with
+    many long checks cannot keep the others out.
     """
     file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

@@ -79,15 +79,15 @@ def grade(notebook: Path, lab: str, job: Job) -> Answer:
 
 @contextmanager
 def _servers(lab: str) -> Iterator[None]:
-    _apart(lambda: _start_servers(lab))
+    _in_own_process(lambda: _start_servers(lab))
     try:
         yield
     finally:
-        _apart(accounts.close)
+        _in_own_process(accounts.close)
 
 
 def _start_servers(lab: str) -> None:
-    """Start what a lab's checks look at, lest the first of its notebooks wait for that."""
+    """Start what a lab's checks look at, so that the first of its notebooks does not wait for that."""
     needed = {name for check in load_requirements(lab).checks.values() for name in check.needs}
     if "db" in needed:
         dataset.truth()
@@ -95,7 +95,7 @@ def _start_servers(lab: str) -> None:
         services.valkey()
 
 
-def _apart(work: Callable[[], None]) -> None:
+def _in_own_process(work: Callable[[], None]) -> None:
     """Do something in a process of its own, since no thread may be left in this one, which forks.
 
     Raises:

@@ -15,14 +15,14 @@ REMOVAL_SECONDS = 10
 
 
 @contextmanager
-def a_workplace() -> Iterator[Path]:
+def new_workplace() -> Iterator[Path]:
     """Make a folder that others may pass through but not list, and remove it at the end.
 
     What graders have left that were killed is removed first.
     """
     _clear()
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    folder.chmod(0o711)  # as root, servers run as nobody
+    folder.chmod(0o711)  # as root, servers run as the user nobody
     with (folder / f"{LOCK}.new").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         (folder / f"{LOCK}.new").rename(folder / LOCK)

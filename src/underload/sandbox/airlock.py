@@ -53,7 +53,7 @@ def make_home(home: Path, connection: str, user: int | None) -> str:
 
 
 def close_files(quiet: bool) -> None:
-    """Close what others left open, so that nobody inside holds a file from outside."""
+    """Close what others left open, so that no process inside holds a file from outside."""
     for name in os.listdir("/dev/fd"):  # noqa: PTH208
         if int(name) > 2:
             with suppress(OSError):

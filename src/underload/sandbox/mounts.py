@@ -19,7 +19,7 @@ def everything(folder: Path, user: int, limits: Limits) -> Iterator[str]:
 
     Args:
         folder: where to write the few files that stand in for those of ``/etc``.
-        user: the number of whom the learner's code runs as.
+        user: the number of the user that the learner's code runs as.
         limits: the sizes of what can be written to.
     """
     yield from shown(*(path for path in (*SYSTEM, *SETTINGS) if Path(path).exists()))
@@ -44,7 +44,7 @@ def shown(*paths: str | Path) -> Iterator[str]:
 
 
 def at(source: str | Path, place: str | Path) -> Iterator[str]:
-    """Show something at a place that all may get to, whoever may get to where it comes from."""
+    """Show something at a place that every user may get to, even if not every user may get to its source."""
     yield from _way_to(place)
     yield from ("--ro-bind", str(source), str(place))
 

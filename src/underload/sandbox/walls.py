@@ -1,7 +1,7 @@
 """Where a learner's code runs when it is graded: an environment to read, some scratch, a private loopback.
 
 Two walls of bubblewrap. The outer one holds a job: its worker, judge, servers and sandboxes share a loopback
-that nobody else reaches, and end together. The inner one holds the kernel of a notebook, as a kernelspec.
+that nothing else reaches, and end together. The inner one holds the kernel of a notebook, as a kernelspec.
 """
 
 import json
@@ -16,9 +16,9 @@ from underload.channel import SOCKET
 from underload.sandbox import airlock, mounts, seccomp
 from underload.sandbox.limits import Limits
 
-FIRST_USER = 64001  # numbers that belong to nobody, one a job
+FIRST_USER = 64001  # numbers that belong to no account, one per job
 CONNECTION, JUDGE = "/run/underload/connection.json", "/run/underload/judge.sock"
-# A third of a kernel's start is its debugger, for which nobody asks here.
+# A third of a kernel's start is its debugger, which is not needed here.
 LAUNCH = "import sys; sys.modules['debugpy'] = None; from ipykernel.kernelapp import main; main()"
 KERNEL_NAME = "underload-sandbox"
 KERNEL = ["-c", LAUNCH, "-f", "{}", "--HistoryManager.enabled=False"]
@@ -41,7 +41,7 @@ class Sandbox:
     Attributes:
         limits: what a notebook may use.
         judge: the judge's Unix socket, at which UNDERLOAD_JUDGE will point. Its directory must be closed to
-            others; the socket itself must be open to all (mode 0o666), since the learner is nobody.
+            others; the socket itself must be open to all (mode 0o666), since the learner is another user.
         job: the number of this sandbox among those that run side by side.
         isolated: whether to build walls at all. Without, nothing but most of the limits holds.
     """
@@ -95,7 +95,7 @@ class Sandbox:
             # Those inside can read with what environment the first process in there began.
             *("/usr/bin/env", "-i", _bwrap(), "--die-with-parent", "--hostname", "underload"),
             *("--unshare-pid", "--unshare-ipc", "--unshare-uts"),
-            # No limit on processes holds root, not even in a user namespace: it becomes somebody instead.
+            # No limit on processes holds root, not even in a user namespace: it becomes another user instead.
             *(() if os.geteuid() == 0 else ("--unshare-user",)),
             *mounts.everything(folder, self._user, self.limits),
             *(word for place, source in shared.items() if source for word in mounts.at(source, place)),
