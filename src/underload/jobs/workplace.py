@@ -4,10 +4,11 @@ import fcntl
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from underload.waiting import until
 
 PREFIX = "underload."  # short: the path of a judge's socket in here may have 100 characters
 LOCK = "lock"  # held as long as the grader lives whose folder it is
@@ -44,6 +45,9 @@ def _clear() -> None:
 
 def _remove(folder: Path) -> None:
     """Remove a folder, in which a server that has just been killed may write once more."""
-    deadline = time.monotonic() + REMOVAL_SECONDS
-    while folder.exists() and time.monotonic() < deadline:
+
+    def is_gone() -> bool:
         shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+
+    until(is_gone, REMOVAL_SECONDS)
