@@ -15,7 +15,7 @@ from underload.grading.graft import graft
 from underload.grading.hand_ins import Submission, find, read
 from underload.grading.intake import Rejected
 from underload.grading.record import FAILED, Record, Status, rejected, unseen
-from underload.jobs import Answer, Crew, new_workplace
+from underload.jobs import Crew, JudgedRun, new_workplace
 from underload.judge import Check, load_requirements
 
 
@@ -77,9 +77,9 @@ class Cohort:
             waiting = list(reversed(todo))
             while waiting or crew.busy:
                 if not waiting or not crew.free:
-                    order, answer = crew.answer()
+                    order, run = crew.answer()
                     order.notebook.unlink()
-                    yield _record(order, answer)
+                    yield _record(order, run)
                 elif record := self._begin(waiting.pop(), crew, folder):
                     yield record
 
@@ -130,30 +130,30 @@ def asked(lab: str) -> list[Check]:
     return list(load_requirements(judged_as(lab)).checks.values()) if lab in lab_stems(SOLUTIONS) else []
 
 
-def _record(order: Order, answer: Answer) -> Record:
+def _record(order: Order, run: JudgedRun) -> Record:
     """Return what came of an order. Only the verdicts on checks of this lab count."""
     submission = order.submission
     checks = asked(submission.lab)
-    status, reason = _ending(answer, complete=all(check.name in answer.verdicts for check in checks))
+    status, reason = _status(run, complete=all(check.name in run.verdicts for check in checks))
     return Record.of(
         submission.student,
         submission.lab,
         status,
-        [answer.verdicts.get(check.name) or unseen(check) for check in checks],
-        errors=answer.errors,
+        [run.verdicts.get(check.name) or unseen(check) for check in checks],
+        errors=run.errors,
         restored_cells=order.restored,
-        seconds=answer.seconds,
+        seconds=run.seconds,
         reason=reason,
-        digest="" if answer.ended == "failed" else order.digest,
+        digest="" if run.ended == "failed" else order.digest,
     )
 
 
-def _ending(answer: Answer, complete: bool) -> tuple[Status, str]:
-    """Return how a notebook ended, and why if it did not come to all of its checks."""
-    if answer.ended == "failed":
-        return "crashed", FAILED + answer.reason
+def _status(run: JudgedRun, complete: bool) -> tuple[Status, str]:
+    """Return the status of a record, and its reason if the notebook did not come to all of its checks."""
+    if run.ended == "failed":
+        return "crashed", FAILED + run.reason
     if complete:  # how it ended after the last check does not matter
         return "graded", ""
-    if answer.ended == "finished":
-        return ("broken", str(answer.errors[0])) if answer.errors else ("graded", "")
-    return answer.ended, answer.reason
+    if run.ended == "finished":
+        return ("broken", str(run.errors[0])) if run.errors else ("graded", "")
+    return run.ended, run.reason

@@ -6,9 +6,9 @@ from underload.doors import doors
 __getattr__, __dir__ = doors(
     __name__,
     {
-        "Answer": "outcome",
-        "CellError": "outcome",
+        "CellError": "ending",
         "Crew": "crew",
+        "JudgedRun": "ending",
         "exit_on_sigterm": "children",
         "new_workplace": "workplace",
     },

@@ -14,7 +14,7 @@ import pytest
 from jupyter_client.localinterfaces import local_ips
 from jupyter_client.provisioning import KernelProvisionerFactory
 
-from underload.jobs.outcome import LONGEST_ERROR
+from underload.jobs.ending import LONGEST_ERROR
 from underload.judge import shortened
 from underload.sandbox import GB, MB, Limits
 

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from underload import sandbox
-from underload.jobs.outcome import Answer
+from underload.jobs.ending import JudgedRun
 from underload.jobs.worker import Job
 
 PATIENCE = 1.25  # of what a notebook may take at most, before its worker is given up
@@ -49,10 +49,10 @@ class Worker:
             self.process.stdin.write(line.encode())
             self.process.stdin.flush()
 
-    def answer(self) -> Answer:
+    def answer(self) -> JudgedRun:
         """Return what came of the order, or how the worker failed."""
         with suppress(ValidationError):
-            return Answer.model_validate_json(self.process.stdout.readline())
+            return JudgedRun.model_validate_json(self.process.stdout.readline())
         said = (self._home / "errors").read_text(errors="replace").strip().splitlines()
         return _failure(f"The grader's worker ended ({said[-1] if said else 'nothing was said'}).")
 
@@ -121,7 +121,7 @@ class Crew:
         self._busy.append(worker)
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
 
-    def answer(self) -> tuple[Any, Answer]:
+    def answer(self) -> tuple[Any, JudgedRun]:
         """Wait for a worker to be done; return its order and the answer."""
         most = max(worker.job.limits.wall_seconds for worker in self._busy) * PATIENCE
         events = self._selector.select(most + START_SECONDS)
@@ -139,5 +139,5 @@ class Crew:
         return order, answer
 
 
-def _failure(reason: str) -> Answer:
-    return Answer(ended="failed", reason=reason)
+def _failure(reason: str) -> JudgedRun:
+    return JudgedRun(ended="failed", reason=reason)

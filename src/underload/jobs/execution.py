@@ -9,14 +9,14 @@ from pathlib import Path
 from underload.errors import UnderloadError
 from underload.jobs import cells
 from underload.jobs.children import adopt_orphans, die_with_parent, end_children, exit_on_sigterm, fork
-from underload.jobs.outcome import Outcome
+from underload.jobs.ending import Ending
 from underload.jobs.watch import Watch
 from underload.sandbox import Limits, Sandbox
 
-KILLED = Outcome(ended="crashed", reason="The process that watched the notebook was killed.")
+KILLED = Ending(ended="crashed", reason="The process that watched the notebook was killed.")
 
 
-def run(notebook: Path, sandbox: Sandbox, servers: Path | None = None) -> Outcome:
+def run(notebook: Path, sandbox: Sandbox, servers: Path | None = None) -> Ending:
     """Run a notebook from top to bottom and return how that ended, once nothing of it is left.
 
     It forks, so that what takes long is imported once and not for every notebook: call it from a process that
@@ -40,10 +40,10 @@ def run(notebook: Path, sandbox: Sandbox, servers: Path | None = None) -> Outcom
         finally:
             os.kill(keeper, signal.SIGTERM)  # it is through, or the stop button brought us here
             os.waitpid(keeper, 0)
-    outcome = Outcome.model_validate_json(said) if said else KILLED
-    if outcome.ended == "failed":
-        raise UnderloadError(outcome.reason)
-    return outcome
+    ending = Ending.model_validate_json(said) if said else KILLED
+    if ending.ended == "failed":
+        raise UnderloadError(ending.reason)
+    return ending
 
 
 def _keep(notebook: Path, sandbox: Sandbox, servers: Path | None, pipe: int) -> None:
@@ -54,10 +54,10 @@ def _keep(notebook: Path, sandbox: Sandbox, servers: Path | None, pipe: int) -> 
     try:
         kernel = sandbox.write_kernelspec(notebook.parent)
         reader, told = fork(lambda pipe: _read(notebook, kernel, sandbox.limits, pipe))
-        outcome = Watch(sandbox.limits, reader, told, servers).until_over()
+        ending = Watch(sandbox.limits, reader, told, servers).until_over()
     finally:
         end_children()
-    os.write(pipe, outcome.model_dump_json().encode())
+    os.write(pipe, ending.model_dump_json().encode())
 
 
 def _read(notebook: Path, kernel: str, limits: Limits, pipe: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from underload.jobs.outcome import MOST_ERRORS, CellError, Outcome
+from underload.jobs.ending import MOST_ERRORS, CellError, Ending
 from underload.sandbox import GB, Limits
 
 PAUSE = 0.1  # seconds between two looks, of 1 ms each
@@ -34,12 +34,12 @@ class Watch:
         self._heard = b""
         self._over: End = ("finished", "")
 
-    def until_over(self) -> Outcome:
+    def until_over(self) -> Ending:
         """Return how the run ended, or why it must be ended now."""
         while not (end := self._listen() or self._look()):
             pass
         ended, reason = end
-        return Outcome(ended=ended, reason=reason, errors=self._errors[:MOST_ERRORS])
+        return Ending(ended=ended, reason=reason, errors=self._errors[:MOST_ERRORS])
 
     def _listen(self) -> End | None:
         if not select.select([self._pipe], [], [], PAUSE)[0]:

@@ -18,8 +18,8 @@ from underload import services
 from underload.errors import UnderloadError
 from underload.jobs import execution
 from underload.jobs.children import die_with_parent, exit_on_sigterm, fork
+from underload.jobs.ending import JudgedRun
 from underload.jobs.judging import Judge
-from underload.jobs.outcome import Answer
 from underload.judge import LONGEST_CHECK, accounts, load_requirements
 from underload.sandbox import Limits, Sandbox
 from underload.services import dataset, state
@@ -60,7 +60,7 @@ class Job:
         return [json.dumps(asdict(self))]
 
 
-def grade(notebook: Path, lab: str, job: Job) -> Answer:
+def grade(notebook: Path, lab: str, job: Job) -> JudgedRun:
     """Run one notebook and return how that ended, and what the judge saw.
 
     Raises:
@@ -71,10 +71,10 @@ def grade(notebook: Path, lab: str, job: Job) -> Answer:
         judge = Judge(lab, Path(folder), Path(job.turn), job.check_seconds)
         try:
             sandbox = Sandbox(job.limits, judge=judge.socket, job=job.number, isolated=job.isolated)
-            outcome = execution.run(notebook, sandbox, state.home())
+            ending = execution.run(notebook, sandbox, state.home())
         finally:
             verdicts = judge.end()
-    return Answer(**dict(outcome), verdicts=verdicts, seconds=time.monotonic() - began)
+    return JudgedRun(**dict(ending), verdicts=verdicts, seconds=time.monotonic() - began)
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def work(job: Job, orders: BinaryIO, answers: BinaryIO) -> None:
         try:
             answer = grade(Path(order["notebook"]), order["lab"], job)
         except UnderloadError as error:
-            answer = Answer(ended="failed", reason=str(error))
+            answer = JudgedRun(ended="failed", reason=str(error))
         answers.write(answer.model_dump_json().encode() + b"\n")
         answers.flush()
 

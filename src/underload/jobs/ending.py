@@ -27,7 +27,7 @@ class CellError(BaseModel):
         return f"Code cell {self.cell} raised {self.error.removesuffix('.')}."
 
 
-class Outcome(BaseModel):
+class Ending(BaseModel):
     """How the run of a notebook ended. It says nothing about points.
 
     Attributes:
@@ -45,7 +45,7 @@ class Outcome(BaseModel):
     errors: list[CellError] = []
 
 
-class Answer(Outcome):
+class JudgedRun(Ending):
     """What a worker answers: how the run ended, and what the judge saw of it.
 
     Attributes:
