@@ -27,6 +27,12 @@ HONEST = {
     "solved": Handed(SOLVED, ALL),
     "starter": Handed(""),
     "half": Handed(HALF, "doubled"),
+    "breaks": Handed(
+        "# %% service\nimport psycopg99",
+        lab=OTHER,
+        status="broken",
+        reason="Code cell 2 raised ModuleNotFoundError: No module named 'psycopg99'.",
+    ),
     "loud": Handed(
         SOLVED
         + """
@@ -474,6 +480,8 @@ for target in (-1, *(int(name) for name in os.listdir("/proc") if name.isdigit()
     "leaves the kernel by SystemExit": Handed(
         """
 # %% service
+from contextlib import asynccontextmanager
+
 @asynccontextmanager
 async def lifespan(app):
     raise SystemExit(0)
@@ -482,10 +490,14 @@ async def lifespan(app):
 app = FastAPI(lifespan=lifespan)
 """,
         lab=OTHER,
+        status="broken",
+        reason="Code cell 3 raised UnderloadError: The app's lifespan failed.",
     ),
     "leaves the kernel by KeyboardInterrupt": Handed(
         """
 # %% service
+from contextlib import asynccontextmanager
+
 @asynccontextmanager
 async def lifespan(app):
     raise KeyboardInterrupt
@@ -494,6 +506,8 @@ async def lifespan(app):
 app = FastAPI(lifespan=lifespan)
 """,
         lab=OTHER,
+        status="broken",
+        reason="Code cell 3 raised UnderloadError: The app's lifespan failed.",
     ),
     "never answers": Handed(
         """
@@ -660,5 +674,14 @@ EDITED = {
     ),
     "cells of one id and no kernelspec": (blank_ids, Handed(HALF, "doubled", OTHER)),
     "another kernel": (name_another_kernel, Handed(HALF, "doubled", OTHER)),
-    "no cells": (drop_cells, Handed("", lab=OTHER, restored=("the lab cell: missing",))),
+    "no cells": (
+        drop_cells,
+        Handed(
+            lab=OTHER,
+            code="",
+            status="broken",
+            reason="Code cell 1 raised NameError: name 'Lab' is not defined.",
+            restored=("the lab cell: missing",),
+        ),
+    ),
 }

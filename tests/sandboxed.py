@@ -116,7 +116,7 @@ def attempt(cells, servers=None, **place):
         path = Path(folder, "notebook.ipynb")
         nbformat.write(notebook, path)
         try:
-            outcome = vars(execution.run(path, placed(**place), servers and Path(servers)))
+            outcome = execution.run(path, placed(**place), servers and Path(servers)).model_dump()
         except KeyboardInterrupt:
             outcome = {"ended": "interrupted"}
         except UnderloadError as error:
@@ -129,13 +129,8 @@ def others():
     return [str(each) for each in psutil.process_iter() if each.pid not in (1, os.getpid())]
 
 
-def placed(limits=None, judge=None, readable=(), **place):
-    return sandbox.Sandbox(
-        limits=Limits(**(limits or {})),
-        judge=judge and Path(judge),
-        readable=tuple(map(Path, readable)),
-        **place,
-    )
+def placed(limits=None, judge=None, **place):
+    return sandbox.Sandbox(limits=Limits(**(limits or {})), judge=judge and Path(judge), **place)
 
 
 if __name__ == "__main__":

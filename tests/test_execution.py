@@ -24,7 +24,7 @@ def grader():
 def next_one_works(grader):
     yield
     outcome = grader.run("answer = 42", "assert answer == 42")
-    assert (outcome["ended"], outcome["errors"]) == ("finished", {})
+    assert (outcome["ended"], outcome["errors"]) == ("finished", [])
 
 
 def test_an_error_in_a_cell_is_told_and_does_not_keep_the_next_ones_from_running(grader):
@@ -32,12 +32,24 @@ def test_an_error_in_a_cell_is_told_and_does_not_keep_the_next_ones_from_running
         "import os; 1/0", "seen = 'JPY_PARENT_PID' not in os.environ", "assert not seen, 'so it ran'"
     )
     assert outcome["ended"] == "finished" and outcome["reason"] == ""
-    assert outcome["errors"] == {"0": "ZeroDivisionError: division by zero", "2": "AssertionError: so it ran"}
+    assert outcome["errors"] == [
+        {"cell": 1, "error": "ZeroDivisionError: division by zero"},
+        {"cell": 3, "error": "AssertionError: so it ran"},
+    ]
+
+
+def test_an_error_is_one_line_of_bounded_length_and_the_first_ones_are_enough(grader):
+    long = "raise ValueError('two\\nlines \\x1b[31m' + 'x' * 10**6)"
+    outcome = grader.run(*[long] * 21, "print('no error, though nothing like it is expected')")
+    assert [each["cell"] for each in outcome["errors"]] == list(range(1, 21))
+    for each in outcome["errors"]:
+        assert each["error"].startswith("ValueError: two lines [31mxxx")
+        assert len(each["error"]) == 300
 
 
 def test_a_claim_that_does_not_hold_is_no_error_since_the_kernel_does_not_know_of_pytest(grader):
     outcome = grader.run("from underload import claim; claim('one is two', False)", "1/0")
-    assert outcome["errors"] == {"1": "ZeroDivisionError: division by zero"}
+    assert outcome["errors"] == [{"cell": 2, "error": "ZeroDivisionError: division by zero"}]
 
 
 def test_a_notebook_without_code_is_finished(grader):
@@ -47,7 +59,7 @@ def test_a_notebook_without_code_is_finished(grader):
 def test_an_endless_loop_is_interrupted_and_the_cells_after_it_run(grader):
     outcome = grader.run("while True: pass", "1/0", cell_seconds=1)
     assert (outcome["ended"], outcome["reason"]) == ("timeout", "Code cell 1 took longer than 1 s.")
-    assert outcome["errors"]["1"] == "ZeroDivisionError: division by zero"
+    assert outcome["errors"] == [{"cell": 2, "error": "ZeroDivisionError: division by zero"}]
 
 
 def test_an_endless_loop_that_swallows_the_interrupt(grader):
@@ -91,7 +103,6 @@ def test_the_end_of_the_kernel_is_noticed_at_once(grader, code, end):
         "crashed",
         f"The kernel ended during code cell 2 ({end}).",
     )
-    assert outcome["seconds"] < 50
 
 
 def test_killing_its_parent_or_everybody_reaches_nobody_outside(grader):
@@ -112,7 +123,7 @@ def test_too_much_processor_time_ends_the_kernel(grader):
 
 def test_a_memory_bomb_in_one_process_is_an_error_in_its_cell(grader):
     outcome = grader.run("held = []\nwhile True: held.append(bytearray(10**7))", "del held", data=800_000_000)
-    assert (outcome["ended"], outcome["errors"]) == ("finished", {"0": "MemoryError: "})
+    assert (outcome["ended"], outcome["errors"]) == ("finished", [{"cell": 1, "error": "MemoryError"}])
 
 
 def test_a_memory_bomb_in_many_processes_ends_the_notebook(grader):
@@ -160,7 +171,8 @@ def test_a_full_disk_is_an_error_in_its_cell(grader):
     fill = "with open('{}', 'wb') as file:\n  while True: file.write(bytes(10**6))"
     outcome = grader.run(fill.format("flood"), fill.format("/dev/shm/flood"), scratch=10**7, shared=10**7)
     assert outcome["ended"] == "finished"
-    assert outcome["errors"] == dict.fromkeys("01", "OSError: [Errno 28] No space left on device")
+    error = "OSError: [Errno 28] No space left on device"
+    assert outcome["errors"] == [{"cell": 1, "error": error}, {"cell": 2, "error": error}]
 
 
 def test_more_than_may_be_stored_ends_the_notebook(grader, tmp_path):
@@ -210,7 +222,7 @@ else:
 
 
 def test_a_kernel_that_cannot_start_is_the_graders_failure(grader):
-    done = grader.ask(cells=["1"], readable=["/nowhere/to/be/found"])
+    done = grader.ask(cells=["1"], judge="/nowhere/to/be/found")
     assert done["ended"] == "failed"
     assert done["reason"].startswith("No kernel started in the sandbox (Kernel died")
 
@@ -239,9 +251,8 @@ def test_a_killed_grader_leaves_nothing_behind(tmp_path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="we are an ordinary user already")
 def test_an_ordinary_user_can_grade_too():
     with worker(ordinary()) as grader:
-        assert grader.run("import os; os.fork()", "1/0")["errors"] == {
-            "1": "ZeroDivisionError: division by zero"
-        }
+        outcome = grader.run("import os; os.fork()", "1/0")
+        assert outcome["errors"] == [{"cell": 2, "error": "ZeroDivisionError: division by zero"}]
         assert (
             "processes" in grader.run("import os\nwhile True: os.fork()", processes=20, threads=200)["reason"]
         )

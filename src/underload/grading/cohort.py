@@ -5,10 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nbformat
-from pydantic import TypeAdapter, ValidationError
 
 from underload.authoring import judged_as, lab_from, lab_stems
 from underload.course import SOLUTIONS
@@ -16,12 +14,9 @@ from underload.grading import report
 from underload.grading.graft import graft
 from underload.grading.hand_ins import Submission, find, read
 from underload.grading.intake import Rejected
-from underload.grading.record import FAILED, CheckRecord, Record, Status, rejected
-from underload.jobs import Crew, a_workplace, crewed
-from underload.judge import Check, Verdict, load_requirements
-
-_VERDICTS = TypeAdapter(dict[str, Verdict])
-_STATUS: dict[str, Status] = {"finished": "graded", "timeout": "timeout", "crashed": "crashed"}
+from underload.grading.record import FAILED, Record, Status, rejected, unseen
+from underload.jobs import Crew, JudgedRun, new_workplace
+from underload.judge import Check, load_requirements
 
 
 @dataclass(frozen=True)
@@ -76,20 +71,20 @@ class Cohort:
 
     def _records(self, todo: list[Submission]) -> Iterator[Record]:
         jobs = min(self.jobs, len(todo))
-        with a_workplace() as place, crewed(jobs, self.isolated, self.cell_seconds, place) as workers:
+        with new_workplace() as place, Crew(jobs, self.isolated, self.cell_seconds, place) as crew:
             folder = place / "notebooks"
             folder.mkdir(mode=0o700)
             waiting = list(reversed(todo))
-            while waiting or workers.busy:
-                if not waiting or not workers.free:
-                    order, answer = workers.answer()
+            while waiting or crew.busy:
+                if not waiting or not crew.free:
+                    order, run = crew.answer()
                     order.notebook.unlink()
-                    yield _record(order, answer)
-                elif record := self._begin(waiting.pop(), workers, folder):
+                    yield _record(order, run)
+                elif record := self._begin(waiting.pop(), crew, folder):
                     yield record
 
-    def _begin(self, submission: Submission, workers: Crew, folder: Path) -> Record | None:
-        """Hand a submission to a worker, or return the record of one that cannot be run."""
+    def _begin(self, submission: Submission, crew: Crew, folder: Path) -> Record | None:
+        """Give a submission to a worker, or return the record of one that cannot be run."""
         student, lab = submission.student, submission.lab
         try:
             order = self._prepare(submission, folder)
@@ -98,7 +93,7 @@ class Cohort:
         except Exception as error:  # such as a lab's whose checks cannot be imported: there are others
             reason = f"{FAILED}{type(error).__name__}: {error}"
             return Record.of(student, lab, "crashed", [], reason=reason)
-        workers.begin(order, order.notebook, judged_as(lab))
+        crew.begin(order, order.notebook, judged_as(lab))
         return None
 
     def _prepare(self, submission: Submission, folder: Path) -> Order | Record:
@@ -135,32 +130,30 @@ def asked(lab: str) -> list[Check]:
     return list(load_requirements(judged_as(lab)).checks.values()) if lab in lab_stems(SOLUTIONS) else []
 
 
-def _record(order: Order, answer: dict[str, Any]) -> Record:
-    """Return what came of an order. Only verdicts that are sound, and of this lab, count."""
+def _record(order: Order, run: JudgedRun) -> Record:
+    """Return what came of an order. Only the verdicts on checks of this lab count."""
     submission = order.submission
-    try:
-        verdicts = _VERDICTS.validate_python(answer.get("verdicts", {}))
-    except ValidationError:
-        answer = {"failed": "its verdicts made no sense."}
-        verdicts = {}
     checks = asked(submission.lab)
-    outcomes = [
-        CheckRecord.judged(verdicts[check.name]) if check.name in verdicts else CheckRecord.unseen(check)
-        for check in checks
-    ]
-    status, reason = _STATUS.get(answer.get("ended", ""), "crashed"), answer.get("reason", "")
-    digest = order.digest
-    if "failed" in answer:
-        status, reason, digest = "crashed", FAILED + answer["failed"], ""
-    elif len(verdicts) == len(checks):  # how it ended after the last check is nobody's concern
-        status, reason = "graded", ""
+    status, reason = _status(run, complete=all(check.name in run.verdicts for check in checks))
     return Record.of(
         submission.student,
         submission.lab,
         status,
-        outcomes,
+        [run.verdicts.get(check.name) or unseen(check) for check in checks],
+        errors=run.errors,
         restored_cells=order.restored,
-        seconds=answer.get("seconds", 0.0),
+        seconds=run.seconds,
         reason=reason,
-        digest=digest,
+        digest="" if run.ended == "failed" else order.digest,
     )
+
+
+def _status(run: JudgedRun, complete: bool) -> tuple[Status, str]:
+    """Return the status of a record, and its reason if the notebook did not come to all of its checks."""
+    if run.ended == "failed":
+        return "crashed", FAILED + run.reason
+    if complete:  # how it ended after the last check does not matter
+        return "graded", ""
+    if run.ended == "finished":
+        return ("broken", str(run.errors[0])) if run.errors else ("graded", "")
+    return run.ended, run.reason

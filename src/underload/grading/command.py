@@ -1,9 +1,7 @@
-"""One run of ``underload grade``, as whoever started it sees it."""
+"""One run of ``underload grade``: its options, its progress, what it prints, and its exit status."""
 
 import os
 import re
-import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from underload.grading import report
 from underload.grading.cohort import Cohort, pending
 from underload.grading.hand_ins import Submission
 from underload.grading.record import Record
+from underload.jobs import exit_on_sigterm
 
 SHARD = re.compile(r"(\d{1,4})/(\d{1,4})")
 SUMMARY = "GITHUB_STEP_SUMMARY"  # the environment variable that names a CI job's summary
@@ -45,7 +44,7 @@ class Command:
         except UnderloadError as error:
             console.print(f"underload: {error}", markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(WRONG_USAGE) from None
-        signal.signal(signal.SIGTERM, _stop)
+        exit_on_sigterm()
         try:
             failures = self._grade(cohort, todo)
         finally:  # stopped half-way, there is a gradebook of what was done
@@ -59,13 +58,13 @@ class Command:
         match = SHARD.fullmatch(self.shard)
         part, parts = map(int, match.groups()) if match else (0, 0)
         if not 1 <= part <= parts:
-            raise UnderloadError(f"--shard {self.shard} is no part of a whole: give it as in --shard 2/5.")
+            raise UnderloadError(f"--shard {self.shard} is not a part of a whole: give it as in --shard 2/5.")
         return part, parts
 
     def _isolated(self) -> bool:
         reason = sandbox.unavailable()
         if reason and self.isolation_required:
-            raise UnderloadError(f"There is no sandbox, since {reason}: install bubblewrap, or do without.")
+            raise UnderloadError(f"There is no sandbox, since {reason}; or leave out --isolate required.")
         if reason:
             console.print("[bold red]There is no sandbox.[/]", soft_wrap=True)
             console.print(
@@ -93,10 +92,9 @@ class Command:
             task = progress.add_task("grading", total=len(todo))
 
             def show(record: Record) -> None:
-                points = f"{record.points}/{record.possible}" if record.status == "graded" else record.status
-                progress.console.print(
-                    f"{record.student}  {record.lab}  {points}", markup=False, highlight=False, soft_wrap=True
-                )
+                line = f"{record.student}  {record.lab}  {record.points}/{record.possible}"
+                ending = f"  {record.status}: {record.reason}" if record.reason else ""
+                progress.console.print(line + ending, markup=False, highlight=False, soft_wrap=True)
                 progress.advance(task)
 
             return cohort.grade(todo, show) if todo else []
@@ -109,9 +107,3 @@ class Command:
         if place := os.environ.get(SUMMARY):
             with Path(place).open("a", encoding="utf-8") as summary:
                 summary.write(report.summary_markdown(records))
-
-
-def _stop(number: int, frame: object) -> None:
-    """End as Ctrl-C does, with all that was started and a gradebook of what was done."""
-    signal.signal(number, signal.SIG_IGN)  # asked twice, it takes no less time
-    sys.exit(128 + number)

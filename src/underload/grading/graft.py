@@ -1,4 +1,4 @@
-"""A learner's cells in the lab as it was released, so that nobody changes what is asked."""
+"""A learner's cells in the lab as it was released, so that a learner cannot change what is asked."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -60,7 +60,7 @@ def _in_order(originals: Places) -> Places:
 
 
 def _merged(
-    cells: list[NotebookNode], guarded: list[NotebookNode], standing: Places, not_theirs: set[int]
+    cells: list[NotebookNode], guarded: list[NotebookNode], standing: Places, protected_places: set[int]
 ) -> tuple[list[NotebookNode], list[NotebookNode]]:
     """Return the cells of the grafted lab, and those of the learner's that come after the last check.
 
@@ -74,7 +74,7 @@ def _merged(
         if place in standing:
             merged += guarded[done : standing[place] + 1]
             done = standing[place] + 1
-        elif place not in not_theirs:
+        elif place not in protected_places:
             (merged if done < len(guarded) else rest).append(_bare(cell))
     return copy.deepcopy(merged + guarded[done:]), rest
 

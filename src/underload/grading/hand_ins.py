@@ -1,4 +1,4 @@
-"""Submissions: which notebooks a folder holds, of whom and for which lab, and how each is opened."""
+"""Submissions: which notebooks a folder holds, whose and for which lab each is, and how it is opened."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from underload.grading.intake import LINKED, Rejected, content_of, parse
 
 @dataclass(frozen=True, order=True)
 class Submission:
-    """One notebook that somebody handed in.
+    """One notebook that was handed in.
 
     Attributes:
         student: whose it is, as text that any file can hold.
@@ -162,7 +162,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _is_notebook(path: Path) -> bool:
-    """Tell whether a name is a notebook's, be it one or a link, a folder, or a pipe instead."""
+    """Tell whether a name is a notebook's. What bears it may be a link, a folder, or a pipe."""
     return path.suffix.lower() == ".ipynb"
 
 

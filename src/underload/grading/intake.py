@@ -1,4 +1,4 @@
-"""What somebody handed in, made a notebook whose form can be trusted, though not its code."""
+"""A file that was handed in, read defensively: a notebook whose form can be trusted, though not its code."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def content_of(path: Path, root: Path) -> bytes:
     """
     try:
         _verify_place(path, root)
-        # Not blocking, lest a named pipe keep us waiting.
+        # Not blocking, since a named pipe would keep us waiting.
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             _verify_kind(os.fstat(file))

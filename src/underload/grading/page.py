@@ -1,33 +1,37 @@
 """The page that a learner reads: one file, no scripts, and whatever hostile code said is only text."""
 
-import re
 from collections.abc import Iterator
 from html import escape
 
-from underload.grading.record import FAILED, CheckRecord, Record
+from underload.grading.record import FAILED, Record
+from underload.judge import Verdict
 
-LABELS = ("asked", "observed", "look at", "hint")
-HEADLINE = re.compile(r"[✔✘] \d+/\d+ (.+)")
 STATUS = {
     "graded": ("Graded", ""),
     "rejected": (
         "Not graded",
-        "Nothing was run, so nothing is lost: put this right and submit the notebook again.",
+        "The notebook was not run, and counts 0 points for now: put this right and submit it again.",
+    ),
+    "broken": (
+        "A cell failed",
+        "The checks that could be judged count. Restart the kernel and run all cells, so that each code cell "
+        "shows its number; mend the first that ends with an error, and submit again.",
     ),
     "timeout": (
         "Out of time",
-        "What had been judged by then counts. Restart the kernel, run all cells from top to bottom, "
-        "find the one that does not come to an end, and submit again.",
+        "The checks that were judged before count. Restart the kernel, run all cells from top to bottom, "
+        "find the one that does not end, and submit again.",
     ),
     "crashed": (
         "Ended early",
-        "What had been judged by then counts. Restart the kernel, run all cells from top to bottom, "
-        "find the one after which the kernel is gone, and submit again.",
+        "The checks that were judged before count. Restart the kernel, run all cells from top to bottom, "
+        "find the one that ends the kernel, and submit again.",
     ),
 }
 BLAMELESS = (
     "Not graded yet",
-    "That is no fault of the notebook. Whoever grades it runs the same command again with --resume.",
+    "That is not the notebook's fault, and the points above are not final: the same command is run again "
+    "with --resume.",
 )
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -117,42 +121,25 @@ def _checks(record: Record) -> Iterator[str]:
         yield "</ol>"
 
 
-def _check(check: CheckRecord) -> Iterator[str]:
-    first, *lines = check.message.splitlines() or [check.expected]
-    found = HEADLINE.fullmatch(first)
+def _check(check: Verdict) -> Iterator[str]:
     mark, word = ("✔", "met") if check.passed else ("✘", "not met")
     yield f'<li class="{_kind(check)}"><span class="mark" role="img" aria-label="{word}">{mark}</span>'
-    yield f"<h3>{_said(found[1] if found else first)}</h3>"
+    yield f"<h3>{_said(check.requirement)}</h3>"
     yield f'<span class="worth">{check.points} of {check.possible}</span>'
     yield f'<div class="detail"><span class="quiet"><code>{_said(check.name)}</code></span>'
-    if rows := list(_rows(lines)) if lines else [] if check.passed else list(_plain_rows(check)):
+    if rows := _rows(check):
         yield "<dl>"
-        for label, text in rows:
-            yield f"<dt>{_said(label)}</dt><dd{_class(label)}>{_said(text)}</dd>"
+        for label, text in rows.items():
+            kind = ' class="said"' if label == "observed" else ""
+            yield f"<dt>{label}</dt><dd{kind}>{_said(text)}</dd>"
         yield "</dl>"
     yield "</div></li>"
 
 
-def _rows(lines: list[str]) -> list[tuple[str, str]]:
-    """Return the lines of a message by their labels; a line without one belongs to the label before it."""
-    rows: list[tuple[str, str]] = []
-    for line in lines:
-        label, colon, text = line.strip().partition(":")
-        if colon and label in LABELS[len(rows) :]:
-            rows.append((label, text.strip()))
-        elif rows:
-            rows[-1] = (rows[-1][0], f"{rows[-1][1]}\n{line.strip()}")
-        else:
-            rows.append(("", line.strip()))
-    return rows
-
-
-def _plain_rows(check: CheckRecord) -> list[tuple[str, str]]:
-    return [("asked", check.expected), ("observed", check.observed)]
-
-
-def _class(label: str) -> str:
-    return ' class="said"' if label == "observed" else ""
+def _rows(check: Verdict) -> dict[str, str]:
+    if check.passed:
+        return {"measured": check.observed} if check.observed else {}
+    return check.explanation(hint=True)
 
 
 def _restored(record: Record) -> Iterator[str]:
@@ -164,7 +151,7 @@ def _restored(record: Record) -> Iterator[str]:
         yield "</ul>\n</aside>"
 
 
-def _kind(check: CheckRecord) -> str:
+def _kind(check: Verdict) -> str:
     return "passed" if check.passed else "failed"
 
 

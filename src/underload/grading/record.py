@@ -5,78 +5,19 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
+from underload.jobs import CellError
 from underload.judge import Check, Verdict
 
 FAILED = "The grader itself failed on this notebook: "  # how such a reason begins
-Status = Literal["graded", "rejected", "timeout", "crashed"]
+Status = Literal["graded", "broken", "timeout", "crashed", "rejected"]
 
 
 def _writable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-Text = Annotated[
-    str, AfterValidator(_writable)
-]  # halves of surrogate pairs, which no file holds, are escaped
-
-
-class CheckRecord(BaseModel):
-    """The outcome of one check.
-
-    Attributes:
-        name: of the check.
-        points: what was granted: all or nothing.
-        possible: what meeting the requirement is worth.
-        passed: whether it was met.
-        expected: what was asked.
-        observed: what was seen.
-        message: all that the learner reads of it, in several lines.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    name: Text = Field(min_length=1, max_length=100)
-    points: NonNegativeInt
-    possible: NonNegativeInt
-    passed: bool
-    expected: Text = Field(max_length=2_000)
-    observed: Text = Field(max_length=2_000)
-    message: Text = Field(max_length=10_000)
-
-    @model_validator(mode="after")
-    def _points_follow(self) -> "CheckRecord":
-        if self.points != (self.possible if self.passed else 0):
-            raise ValueError("points are all or nothing")
-        return self
-
-    @classmethod
-    def judged(cls, verdict: Verdict, hint: bool = True) -> "CheckRecord":
-        """Return what the judge saw; ``hint`` adds the hint to a failure."""
-        return cls(
-            name=verdict.name,
-            points=verdict.points,
-            possible=verdict.possible,
-            passed=verdict.passed,
-            expected=verdict.expected,
-            observed=verdict.observed,
-            message=verdict.message(hint),
-        )
-
-    @classmethod
-    def unseen(cls, check: Check, why: str = "the notebook never came to this check") -> "CheckRecord":
-        """Return that the judge saw nothing, which earns nothing."""
-        verdict = Verdict(
-            name=check.name,
-            requirement=check.requirement,
-            points=0,
-            possible=check.points,
-            passed=False,
-            expected=check.requirement,
-            observed=f"nothing, since {why}",
-            look=check.look,
-            hint=check.hint,
-        )
-        return cls.judged(verdict, hint=False)
+# Halves of surrogate pairs, which no file holds, are escaped.
+Text = Annotated[str, AfterValidator(_writable)]
 
 
 class Record(BaseModel):
@@ -85,10 +26,12 @@ class Record(BaseModel):
     Attributes:
         student: whose it is.
         lab: the lab, such as ``01-blocking``; what the notebook is called if it is for none.
-        status: ``graded``, or why not.
+        status: ``graded``, or why not simply that: a ``broken`` one ran to its end, but a cell raised an
+            error and a check was never reached; a ``rejected`` one was not run.
         points: the sum of its checks.
         possible: the most it could have earned; 0 if it is for no lab.
         checks: in the order of the lab.
+        errors: the first that its cells ended with, numbered as they were run: with those put right.
         restored_cells: what was put right in the notebook, a phrase each.
         seconds: how long grading took.
         reason: why it was not simply graded, a sentence; nothing if it was.
@@ -102,7 +45,8 @@ class Record(BaseModel):
     status: Status
     points: NonNegativeInt
     possible: NonNegativeInt
-    checks: list[CheckRecord]
+    checks: list[Verdict]
+    errors: list[CellError]
     restored_cells: list[Text]
     seconds: float = Field(ge=0, allow_inf_nan=False)
     reason: Text = ""
@@ -128,8 +72,9 @@ class Record(BaseModel):
         student: str,
         lab: str,
         status: Status,
-        checks: Iterable[CheckRecord],
+        checks: Iterable[Verdict],
         *,
+        errors: Iterable[CellError] = (),
         restored_cells: Iterable[str] = (),
         seconds: float = 0.0,
         reason: str = "",
@@ -144,6 +89,7 @@ class Record(BaseModel):
             points=sum(check.points for check in checks),
             possible=sum(check.possible for check in checks),
             checks=checks,
+            errors=list(errors),
             restored_cells=list(restored_cells),
             seconds=round(seconds, 3),
             reason=reason,
@@ -151,9 +97,22 @@ class Record(BaseModel):
         )
 
 
-def rejected(
-    student: str, lab: str, reason: str, asked: Iterable[Check] = (), digest: str = "", seconds: float = 0.0
-) -> Record:
+def rejected(student: str, lab: str, reason: str, asked: Iterable[Check] = (), digest: str = "") -> Record:
     """Return the record of a submission that was not run; ``asked`` are its lab's checks, if it has a lab."""
-    checks = [CheckRecord.unseen(check, "the notebook was not run") for check in asked]
-    return Record.of(student, lab, "rejected", checks, seconds=seconds, reason=reason, digest=digest)
+    checks = [unseen(check, "the notebook was not run") for check in asked]
+    return Record.of(student, lab, "rejected", checks, reason=reason, digest=digest)
+
+
+def unseen(check: Check, why: str = "the notebook never came to this check") -> Verdict:
+    """Return that the judge saw nothing of a check, which earns nothing, and for which no lesson helps."""
+    return Verdict(
+        name=check.name,
+        requirement=check.requirement,
+        points=0,
+        possible=check.points,
+        passed=False,
+        expected=check.requirement,
+        observed=f"nothing, since {why}",
+        look="",
+        hint="",
+    )

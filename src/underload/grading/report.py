@@ -104,7 +104,7 @@ def _add_suite(suites: ElementTree.Element, record: Record) -> None:
         elif not check.passed:
             said = _xml(f"asked {check.expected}, observed {check.observed}")
             failure = ElementTree.SubElement(case, "failure", type="check", message=said)
-            failure.text = _xml(check.message)
+            failure.text = _xml(check.message(hint=True))
 
 
 def _xml(text: str) -> str:
@@ -127,7 +127,7 @@ def _details(record: Record) -> list[str]:
     said = [record.reason] if record.reason else []
     said += [f"{phrase} (put right before grading)" for phrase in record.restored_cells]
     if record.status != "rejected":
-        said += [check.message for check in record.checks if not check.passed]
+        said += [check.message(hint=True) for check in record.checks if not check.passed]
     if not said:
         return []
     blocks = [f"<pre>{escape(text[:MOST_SAID])}</pre>" for text in said]

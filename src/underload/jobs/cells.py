@@ -14,12 +14,13 @@ import pytest
 from jupyter_client.localinterfaces import local_ips
 from jupyter_client.provisioning import KernelProvisionerFactory
 
+from underload.jobs.ending import LONGEST_ERROR
+from underload.judge import shortened
 from underload.sandbox import GB, MB, Limits
 
 OUTPUT_MEMORY, OUTPUT_FILE = 2 * GB, 64 * MB  # for all that the notebook prints
 PLUGINS = ("no:cacheprovider", "no:assertion", "no:faulthandler", "nbval.plugin", "underload.pytest_plugin")
 QUIET = ("-q", "--tb=no", "--capture=no", "--show-capture=no", "--color=no")
-WORDS = 500  # characters of a message: a line is shorter than PIPE_BUF then, and never torn
 
 
 def warm_up() -> None:
@@ -35,18 +36,19 @@ def run(notebook: Path, kernel: str, limits: Limits, pipe: int) -> None:
         notebook: in a private directory, which is also Jupyter's own.
         kernel: the name of a kernelspec in there.
         limits: of which those hold here that are about cells.
-        pipe: where to tell, a JSON object a line. The end of a notebook is told before it is torn down.
+        pipe: where to tell, a JSON object per line, shorter than PIPE_BUF so that it arrives whole. The end
+            of a notebook is told before it is torn down.
     """
     folder = notebook.parent
     _leave_behind(folder)
-    told = Told(pipe, limits.answer_seconds)
+    reporter = Reporter(pipe, limits.answer_seconds)
     options = [f"--nbval-kernel-name={kernel}", f"--nbval-cell-timeout={limits.cell_seconds}"]
     (folder / "pytest.ini").write_text("[pytest]\n")
     places = [f"--rootdir={folder}", "-c", str(folder / "pytest.ini"), str(notebook)]
     plugins = [word for name in PLUGINS for word in ("-p", name)]
-    code = pytest.main(["--nbval", *options, *plugins, *QUIET, *places], plugins=[told])
+    code = pytest.main(["--nbval", *options, *plugins, *QUIET, *places], plugins=[reporter])
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
-        told.tell("finished")
+        reporter.tell("finished")
     os._exit(int(code))
 
 
@@ -76,7 +78,7 @@ def _leave_behind(folder: Path) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-class Told:
+class Reporter:
     """A pytest plugin that tells what becomes of each cell."""
 
     def __init__(self, pipe: int, answer_seconds: float) -> None:
@@ -96,21 +98,21 @@ class Told:
             self._waiting = threading.Thread(target=self._await_end, args=(manager,), daemon=True)
             self._waiting.start()
         item.output_timeout = self._answer_seconds
-        self.tell("cell", cell=item.cell_num)
+        self.tell("cell", cell=item.cell_num + 1)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> None:
         said = str(call.excinfo.value) if call.excinfo else ""
         if call.when == "setup" and said:
-            self.tell("unstarted", message=said[:WORDS])
+            self.tell("unstarted", error=shortened(said, LONGEST_ERROR))
             os._exit(1)
         if call.when != "call":
             return
         if item.parent.timed_out and not self._late:
             self._late = True
-            self.tell("silent" if "waiting for output" in said else "late", cell=item.cell_num)
-        if said:
-            self.tell("failed", cell=item.cell_num, message=(_error(item) or said)[:WORDS])
+            self.tell("silent" if "waiting for output" in said else "late")
+        elif error := _error(item):
+            self.tell("raised", cell=item.cell_num + 1, error=shortened(error, LONGEST_ERROR))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, nextitem: pytest.Item | None) -> None:
@@ -121,7 +123,7 @@ class Told:
     def _await_end(self, manager: Any) -> None:
         """Tell that the kernel has ended, which nbval would find out when the cell's time is over."""
         status = None
-        with suppress(ChildProcessError):  # somebody else saw it end
+        with suppress(ChildProcessError):  # nbval has waited for it
             _, status = os.waitpid(manager.provisioner.pid, 0)
         if not manager.shutting_down:
             self.tell("died", status=None if status is None else os.waitstatus_to_exitcode(status))
@@ -130,4 +132,4 @@ class Told:
 def _error(item: pytest.Item) -> str:
     """Return the error that a cell ended with, as Python's last line has it."""
     errors = [each for each in item.test_outputs or () if each.output_type == "error"]
-    return f"{errors[-1].ename}: {errors[-1].evalue}" if errors else ""
+    return ": ".join(filter(None, (errors[-1].ename, errors[-1].evalue))) if errors else ""

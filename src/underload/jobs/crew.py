@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from underload import sandbox
+from underload.jobs.ending import JudgedRun
 from underload.jobs.worker import Job
 
 PATIENCE = 1.25  # of what a notebook may take at most, before its worker is given up
@@ -27,7 +29,7 @@ class Worker:
         self.job = job
         self.order: Any = None  # what it is busy with
         self._home = Path(tempfile.mkdtemp(prefix="", dir=place))
-        self._home.chmod(0o711)  # PostgreSQL is nobody when we are root
+        self._home.chmod(0o711)  # PostgreSQL runs as the user nobody when we are root
         command = [sys.executable, "-m", "underload.jobs.worker", *job.arguments()]
         with (self._home / "errors").open("wb") as errors:
             self.process = subprocess.Popen(  # noqa: S603
@@ -42,17 +44,17 @@ class Worker:
     def begin(self, order: Any, notebook: Path, lab: str) -> None:
         """Have it grade a notebook; ``order`` is given back with the answer."""
         self.order = order
-        wish = {"notebook": str(notebook), "lab": lab}
+        line = json.dumps({"notebook": str(notebook), "lab": lab}) + "\n"
         with suppress(BrokenPipeError):  # it has died, which its answer will tell
-            self.process.stdin.write(json.dumps(wish).encode() + b"\n")
+            self.process.stdin.write(line.encode())
             self.process.stdin.flush()
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> JudgedRun:
         """Return what came of the order, or how the worker failed."""
-        with suppress(ValueError):
-            return json.loads(self.process.stdout.readline())
+        with suppress(ValidationError):
+            return JudgedRun.model_validate_json(self.process.stdout.readline())
         said = (self._home / "errors").read_text(errors="replace").strip().splitlines()
-        return {"failed": f"The grader's worker ended ({said[-1] if said else 'nothing was said'})."}
+        return _failure(f"The grader's worker ended ({said[-1] if said else 'nothing was said'}).")
 
     def dismiss(self) -> None:
         """Ask the worker to end."""
@@ -72,33 +74,35 @@ class Worker:
         shutil.rmtree(self._home, ignore_errors=True)  # the grader's place is cleared at its end
 
 
-@contextmanager
-def crewed(jobs: int, isolated: bool, cell_seconds: float, place: Path) -> Iterator["Crew"]:
-    """Have workers, which start when they are needed, and end them at the end, however it comes.
+class Crew:
+    """Workers that take orders when they are free, and start when they are needed. Leaving ends them all.
 
     Args:
         jobs: how many at most.
-        isolated: whether in sandboxes.
+        isolated: whether notebooks run in sandboxes.
         cell_seconds: that a cell may take.
-        place: the grader's folder for temporary files, in which each has one.
+        place: the grader's folder for temporary files, in which each worker has one.
     """
-    turn = Path(tempfile.gettempdir(), f"underload-turn-{os.getuid()}.lock")
-    workers = Crew([Job(number, jobs, isolated, str(turn), cell_seconds) for number in range(jobs)], place)
-    try:
-        yield workers
-    finally:
-        workers.end()
 
-
-class Crew:
-    """Workers that take orders when they are free."""
-
-    def __init__(self, jobs: list[Job], place: Path) -> None:
+    def __init__(self, jobs: int, isolated: bool, cell_seconds: float, place: Path) -> None:
         self._selector = selectors.DefaultSelector()
         self._place = place
-        self._open = jobs  # for which there is no worker yet
+        turn = str(Path(tempfile.gettempdir(), f"underload-turn-{os.getuid()}.lock"))
+        # Those for which there is no worker yet.
+        self._open = [Job(number, jobs, isolated, turn, cell_seconds) for number in range(jobs)]
         self._free: list[Worker] = []
         self._busy: list[Worker] = []
+
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        workers = [*self._busy, *self._free]
+        for worker in workers:
+            worker.dismiss()
+        for worker in workers:
+            worker.end()
+        self._selector.close()
 
     @property
     def free(self) -> bool:
@@ -117,28 +121,23 @@ class Crew:
         self._busy.append(worker)
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
 
-    def answer(self) -> tuple[Any, dict[str, Any]]:
+    def answer(self) -> tuple[Any, JudgedRun]:
         """Wait for a worker to be done; return its order and the answer."""
         most = max(worker.job.limits.wall_seconds for worker in self._busy) * PATIENCE
         events = self._selector.select(most + START_SECONDS)
         worker = events[0][0].data if events else self._busy[0]
-        answer = worker.answer() if events else {"failed": "The grader's worker did not come back."}
+        answer = worker.answer() if events else _failure("The grader's worker did not come back.")
         self._selector.unregister(worker.process.stdout)
         self._busy.remove(worker)
         order = worker.order
         worker.order = None
-        if "failed" in answer:  # another takes its place
+        if answer.ended == "failed":  # another takes its place
             worker.end()
             self._open.append(worker.job)
         else:
             self._free.append(worker)
         return order, answer
 
-    def end(self) -> None:
-        """End all workers."""
-        workers = [*self._busy, *self._free]
-        for worker in workers:
-            worker.dismiss()
-        for worker in workers:
-            worker.end()
-        self._selector.close()
+
+def _failure(reason: str) -> JudgedRun:
+    return JudgedRun(ended="failed", reason=reason)

@@ -1,18 +1,17 @@
 """The judge of one submission: a fork of the worker, outside the sandbox, which alone keeps the verdicts."""
 
 import fcntl
-import json
 import os
 import resource
 import signal
 import socket
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+import psutil
+from pydantic import TypeAdapter
 
 from underload.errors import UnderloadError
 from underload.judge import Desk, Observer, Terms, Verdict, shortened
@@ -43,7 +42,7 @@ class Judge:
         self._line, theirs = socket.socketpair()
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(self.socket))
-        self.socket.chmod(0o666)  # the learner is nobody; the folder keeps others out
+        self.socket.chmod(0o666)  # the learner is another user; the folder keeps others out
         listener.listen()
         terms = Terms(lab, self._record, lambda: _turn(turn), longest, MOST_ASKED)
         self._pid = os.fork()
@@ -78,22 +77,21 @@ class Judge:
             UnderloadError: it had ended before, for which no notebook can be blamed.
         """
         self._line.close()
-        deadline = time.monotonic() + FAREWELL_SECONDS
-        while not (ended := os.waitpid(self._pid, os.WNOHANG))[0]:
-            if time.monotonic() > deadline:  # in the midst of a check, for a kernel that is gone
-                os.killpg(self._pid, signal.SIGKILL)
-                os.waitpid(self._pid, 0)
-                return self._verdicts()
-            time.sleep(0.01)
-        if ended[1]:
-            why = self._failure.read_text() if self._failure.exists() else f"status {ended[1]}"
+        try:
+            status = psutil.Process(self._pid).wait(FAREWELL_SECONDS)
+        except psutil.TimeoutExpired:  # in the midst of a check, for a kernel that is gone
+            os.killpg(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            return self._verdicts()
+        if status:
+            why = self._failure.read_text() if self._failure.exists() else f"status {status}"
             raise UnderloadError(f"The judge ended ({shortened(why)}): see that its checks work, and resume.")
         return self._verdicts()
 
     def _verdicts(self) -> dict[str, Verdict]:
         try:
             return _VERDICTS.validate_json(self._record.read_bytes())
-        except (FileNotFoundError, ValidationError, json.JSONDecodeError):
+        except FileNotFoundError:  # no check was asked for
             return {}
 
 
@@ -101,8 +99,8 @@ class Judge:
 def _turn(lock: Path) -> Iterator[None]:
     """Hold a file locked meanwhile.
 
-    Whoever waits is woken when it becomes free, rather than looking now and then, so that a job with many
-    long checks cannot keep the others out.
+    A waiting job is woken when the file becomes free, rather than looking now and then, so that a job with
+    many long checks cannot keep the others out.
     """
     file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

@@ -12,54 +12,50 @@ from pathlib import Path
 
 import psutil
 
+from underload.jobs.ending import MOST_ERRORS, CellError, Ending
 from underload.sandbox import GB, Limits
 
 PAUSE = 0.1  # seconds between two looks, of 1 ms each
 STORED_PAUSE = 2.0  # and between two at what is on disk, of 10 ms each
 WALLS = 2  # processes of bubblewrap itself
 
-Verdict = tuple[str, str]  # how it ended, and why
+End = tuple[str, str]  # how it ended, and why
 
 
 class Watch:
-    """Looks at the descendants of this process, all but the one that reads the notebook and tells of cells.
-
-    Attributes:
-        errors: what has gone wrong in a cell so far, by its place among the code cells.
-    """
+    """Looks at the descendants of this process, all but the one that reads the notebook and tells of it."""
 
     def __init__(self, limits: Limits, reader: int, pipe: int, servers: Path | None = None) -> None:
-        self.errors: dict[int, str] = {}
         self._limits, self._reader, self._pipe, self._servers = limits, reader, pipe, servers
         self._began = self._cell_began = self._weighed = time.monotonic()
         self._stored_before = _stored(servers)
-        self._cell = 0
+        self._cell = 1
+        self._errors: list[CellError] = []
         self._heard = b""
-        self._over: Verdict = ("finished", "")
+        self._over: End = ("finished", "")
 
-    def until_over(self) -> Verdict:
+    def until_over(self) -> Ending:
         """Return how the run ended, or why it must be ended now."""
-        while True:
-            if verdict := self._listen() or self._look():
-                return verdict
+        while not (end := self._listen() or self._look()):
+            pass
+        ended, reason = end
+        return Ending(ended=ended, reason=reason, errors=self._errors[:MOST_ERRORS])
 
-    def _listen(self) -> Verdict | None:
+    def _listen(self) -> End | None:
         if not select.select([self._pipe], [], [], PAUSE)[0]:
             return None
         said = os.read(self._pipe, 65536)
         if not said:
             return "crashed", f"What {self._place.lower()} printed could not be read to its end."
         *lines, self._heard = (self._heard + said).split(b"\n")
-        verdicts = (self._hear(**json.loads(line)) for line in lines)
-        return next((verdict for verdict in verdicts if verdict), None)
+        ends = (self._hear(**json.loads(line)) for line in lines)
+        return next((end for end in ends if end), None)
 
-    def _hear(
-        self, event: str, cell: int = 0, message: str = "", status: int | None = None
-    ) -> Verdict | None:
+    def _hear(self, event: str, cell: int = 0, error: str = "", status: int | None = None) -> End | None:
         if event == "cell":
             self._cell, self._cell_began = cell, time.monotonic()
-        elif event == "failed":
-            self.errors[cell] = message
+        elif event == "raised":
+            self._errors.append(CellError(cell=cell, error=error))
         elif event == "late":
             self._over = "timeout", f"{self._place} took longer than {self._limits.cell_seconds:g} s."
         elif event == "silent":
@@ -67,12 +63,12 @@ class Watch:
         elif event == "died":
             return "crashed", f"The kernel ended during {self._place.lower()} ({self._end(status)})."
         elif event == "unstarted":
-            return "unstarted", message
+            return "failed", f"No kernel started in the sandbox ({error}): run `underload doctor`."
         elif event == "finished":
             return self._over
         return None
 
-    def _look(self) -> Verdict | None:
+    def _look(self) -> End | None:
         now = time.monotonic()
         most = self._limits
         if now - self._began > most.wall_seconds:
@@ -92,7 +88,7 @@ class Watch:
 
     @property
     def _place(self) -> str:
-        return f"Code cell {self._cell + 1}"
+        return f"Code cell {self._cell}"
 
     def _end(self, status: int | None) -> str:
         ends = {

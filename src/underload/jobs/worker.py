@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import nbval.plugin  # noqa: F401 (imported once here, for all the notebooks)
 
 from underload import services
 from underload.errors import UnderloadError
 from underload.jobs import execution
+from underload.jobs.children import die_with_parent, exit_on_sigterm, fork
+from underload.jobs.ending import JudgedRun
 from underload.jobs.judging import Judge
 from underload.judge import LONGEST_CHECK, accounts, load_requirements
 from underload.sandbox import Limits, Sandbox
@@ -58,8 +60,8 @@ class Job:
         return [json.dumps(asdict(self))]
 
 
-def grade(notebook: Path, lab: str, job: Job) -> dict[str, Any]:
-    """Run one notebook and return how that ended, and what the judge saw, as plain values.
+def grade(notebook: Path, lab: str, job: Job) -> JudgedRun:
+    """Run one notebook and return how that ended, and what the judge saw.
 
     Raises:
         UnderloadError: for a reason for which the notebook cannot be blamed.
@@ -69,29 +71,23 @@ def grade(notebook: Path, lab: str, job: Job) -> dict[str, Any]:
         judge = Judge(lab, Path(folder), Path(job.turn), job.check_seconds)
         try:
             sandbox = Sandbox(job.limits, judge=judge.socket, job=job.number, isolated=job.isolated)
-            outcome = execution.run(notebook, sandbox, state.home())
+            ending = execution.run(notebook, sandbox, state.home())
         finally:
             verdicts = judge.end()
-    return {
-        "ended": outcome.ended,
-        "reason": outcome.reason,
-        "errors": outcome.errors,
-        "verdicts": {name: verdict.model_dump() for name, verdict in verdicts.items()},
-        "seconds": time.monotonic() - began,
-    }
+    return JudgedRun(**dict(ending), verdicts=verdicts, seconds=time.monotonic() - began)
 
 
 @contextmanager
 def _servers(lab: str) -> Iterator[None]:
-    _apart(lambda: _start_servers(lab))
+    _in_own_process(lambda: _start_servers(lab))
     try:
         yield
     finally:
-        _apart(accounts.close)
+        _in_own_process(accounts.close)
 
 
 def _start_servers(lab: str) -> None:
-    """Start what a lab's checks look at, lest the first of its notebooks wait for that."""
+    """Start what a lab's checks look at, so that the first of its notebooks does not wait for that."""
     needed = {name for check in load_requirements(lab).checks.values() for name in check.needs}
     if "db" in needed:
         dataset.truth()
@@ -99,7 +95,7 @@ def _start_servers(lab: str) -> None:
         services.valkey()
 
 
-def _apart(work: Callable[[], None]) -> None:
+def _in_own_process(work: Callable[[], None]) -> None:
     """Do something in a process of its own, since no thread may be left in this one, which forks.
 
     Raises:
@@ -112,7 +108,7 @@ def _apart(work: Callable[[], None]) -> None:
         except Exception as error:
             os.write(pipe, (str(error) or type(error).__name__).encode(errors="replace")[:1000])
 
-    child, pipe = execution.fork(tell)
+    child, pipe = fork(tell)
     with os.fdopen(pipe, "rb") as told:
         said = told.read().decode(errors="replace")
     _, status = os.waitpid(child, 0)
@@ -127,15 +123,15 @@ def work(job: Job, orders: BinaryIO, answers: BinaryIO) -> None:
         try:
             answer = grade(Path(order["notebook"]), order["lab"], job)
         except UnderloadError as error:
-            answer = {"failed": str(error)}
-        answers.write(json.dumps(answer).encode() + b"\n")
+            answer = JudgedRun(ended="failed", reason=str(error))
+        answers.write(answer.model_dump_json().encode() + b"\n")
         answers.flush()
 
 
 def main() -> None:
     """Work for the grader that started this process, over its standard input and output."""
-    signal.signal(signal.SIGTERM, _stop)
-    execution.die_with_parent(signal.SIGTERM)
+    exit_on_sigterm()
+    die_with_parent(signal.SIGTERM)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what anything else prints is not an answer
     for variable in ("DATABASE_URL", "REDIS_URL"):  # a job's servers are its own
@@ -147,12 +143,6 @@ def main() -> None:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
     finally:
         services.stop()
-
-
-def _stop(number: int, frame: object) -> None:
-    """End the notebook that runs, the judge, and the servers."""
-    signal.signal(number, signal.SIG_IGN)  # asked twice, it takes no less time
-    sys.exit(1)
 
 
 if __name__ == "__main__":

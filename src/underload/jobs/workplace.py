@@ -4,10 +4,11 @@ import fcntl
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from underload.waiting import until
 
 PREFIX = "underload."  # short: the path of a judge's socket in here may have 100 characters
 LOCK = "lock"  # held as long as the grader lives whose folder it is
@@ -15,14 +16,14 @@ REMOVAL_SECONDS = 10
 
 
 @contextmanager
-def a_workplace() -> Iterator[Path]:
+def new_workplace() -> Iterator[Path]:
     """Make a folder that others may pass through but not list, and remove it at the end.
 
     What graders have left that were killed is removed first.
     """
     _clear()
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    folder.chmod(0o711)  # as root, servers run as nobody
+    folder.chmod(0o711)  # as root, servers run as the user nobody
     with (folder / f"{LOCK}.new").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         (folder / f"{LOCK}.new").rename(folder / LOCK)
@@ -44,6 +45,9 @@ def _clear() -> None:
 
 def _remove(folder: Path) -> None:
     """Remove a folder, in which a server that has just been killed may write once more."""
-    deadline = time.monotonic() + REMOVAL_SECONDS
-    while folder.exists() and time.monotonic() < deadline:
+
+    def is_gone() -> bool:
         shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+
+    until(is_gone, REMOVAL_SECONDS)

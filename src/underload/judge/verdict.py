@@ -13,8 +13,8 @@ class Verdict(BaseModel):
         possible: what meeting the requirement is worth.
         expected: what was asked where it failed, else the requirement.
         observed: what was seen; of a passed check the figures it rests on.
-        look: where in the lesson to look.
-        hint: for the second failure.
+        look: where in the lesson to look, or nothing.
+        hint: what helps somebody who is stuck, or nothing.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -41,10 +41,13 @@ class Verdict(BaseModel):
         line = f"{'✔' if self.passed else '✘'} {self.points}/{self.possible} {self.requirement}"
         return f"{line} (measured {self.observed})" if self.passed and self.observed else line
 
+    def explanation(self, hint: bool) -> dict[str, str]:
+        """Return what explains a failure, by its label; ``hint`` adds the hint. A pass needs none."""
+        rows = {"asked": self.expected, "observed": self.observed, "look at": self.look}
+        rows |= {"hint": self.hint} if hint else {}
+        return {label: text for label, text in rows.items() if text and not self.passed}
+
     def message(self, hint: bool) -> str:
-        """Return what the learner reads; ``hint`` adds the hint to a failure."""
-        if self.passed:
-            return self.headline
-        lines = [self.headline, f"  asked:    {self.expected}", f"  observed: {self.observed}"]
-        lines.append(f"  look at:  {self.look}")
-        return "\n".join([*lines, f"  hint:     {self.hint}"] if hint else lines)
+        """Return what the learner reads, in several lines; ``hint`` adds the hint to a failure."""
+        rows = self.explanation(hint).items()
+        return "\n".join([self.headline, *(f"  {label + ':':9} {text}" for label, text in rows)])

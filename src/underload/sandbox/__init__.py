@@ -10,7 +10,7 @@ __getattr__, __dir__ = doors(
         "MB": "limits",
         "Sandbox": "walls",
         "outer": "walls",
-        "unavailable": "walls",
+        "unavailable": "trial",
     },
 )
 __all__ = __dir__()

@@ -15,9 +15,9 @@ class Limits:
         cell_seconds: for a cell; after that it is interrupted, as by the stop button.
         answer_seconds: until the kernel speaks when it should: after an interrupt, and at the end of a cell.
         cpu_seconds: of processor time, a process.
-        memory: of all processes together, as they are resident; whoever exceeds it is ended.
+        memory: of all processes together, as they are resident; a notebook that exceeds it is ended.
         data: that one process may reserve (RLIMIT_DATA), stacks of threads included; then MemoryError.
-        processes: at once; whoever exceeds it is ended.
+        processes: at once; a notebook that exceeds it is ended.
         threads: of all processes together (RLIMIT_NPROC); then a thread or process cannot be started.
         file: of one file that is written.
         files: that a process may have open, sockets included.

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from underload.course import CHECKOUT
@@ -14,14 +14,13 @@ SYSTEM = ("/usr", "/bin", "/sbin", *sorted(str(path) for path in Path("/").glob(
 SETTINGS = ("/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives")
 
 
-def everything(folder: Path, user: int, limits: Limits, readable: Sequence[Path]) -> Iterator[str]:
+def everything(folder: Path, user: int, limits: Limits) -> Iterator[str]:
     """Yield bubblewrap's options for all that is mounted; the root is still to be made read-only.
 
     Args:
         folder: where to write the few files that stand in for those of ``/etc``.
-        user: the number of whom the learner's code runs as.
+        user: the number of the user that the learner's code runs as.
         limits: the sizes of what can be written to.
-        readable: further files and directories to show.
     """
     yield from shown(*(path for path in (*SYSTEM, *SETTINGS) if Path(path).exists()))
     yield from _etc(folder, user)
@@ -34,7 +33,7 @@ def everything(folder: Path, user: int, limits: Limits, readable: Sequence[Path]
     yield from shown(*(path for path in paths if path not in ours))
     yield from _links(paths)
     yield from ("--perms", "0755", "--tmpfs", str(CHECKOUT))  # should what is shown above contain it
-    yield from shown(*ours, CHECKOUT / "src", CHECKOUT / "labs", *readable)
+    yield from shown(*ours, CHECKOUT / "src", CHECKOUT / "labs")
     yield from ("--remount-ro", str(CHECKOUT))
 
 
@@ -45,7 +44,7 @@ def shown(*paths: str | Path) -> Iterator[str]:
 
 
 def at(source: str | Path, place: str | Path) -> Iterator[str]:
-    """Show something at a place that all may get to, whoever may get to where it comes from."""
+    """Show something at a place that every user may get to, even if not every user may get to its source."""
     yield from _way_to(place)
     yield from ("--ro-bind", str(source), str(place))
 

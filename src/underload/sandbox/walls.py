@@ -1,50 +1,27 @@
 """Where a learner's code runs when it is graded: an environment to read, some scratch, a private loopback.
 
 Two walls of bubblewrap. The outer one holds a job: its worker, judge, servers and sandboxes share a loopback
-that nobody else reaches, and end together. The inner one holds the kernel of a notebook, as a kernelspec.
+that nothing else reaches, and end together. The inner one holds the kernel of a notebook, as a kernelspec.
 """
 
 import json
 import os
+import platform
 import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
-from underload.sandbox import airlock, mounts
+from underload.channel import SOCKET
+from underload.sandbox import airlock, mounts, seccomp
 from underload.sandbox.limits import Limits
 
-FIRST_USER = 64001  # numbers that belong to nobody, one a job
-TRIAL_SECONDS = 30
+FIRST_USER = 64001  # numbers that belong to no account, one per job
 CONNECTION, JUDGE = "/run/underload/connection.json", "/run/underload/judge.sock"
-# A third of a kernel's start is its debugger, for which nobody asks here.
+# A third of a kernel's start is its debugger, which is not needed here.
 LAUNCH = "import sys; sys.modules['debugpy'] = None; from ipykernel.kernelapp import main; main()"
+KERNEL_NAME = "underload-sandbox"
 KERNEL = ["-c", LAUNCH, "-f", "{}", "--HistoryManager.enabled=False"]
-
-
-@cache
-def unavailable() -> str:
-    """Return why no sandbox can be had here, as part of a sentence, or nothing if one has just worked."""
-    if not shutil.which("bwrap"):
-        return "bubblewrap is not installed"
-    with tempfile.TemporaryDirectory() as folder:
-        trial = Sandbox().command(["-c", "pass"], Path(folder))
-        try:
-            done = subprocess.run(  # noqa: S603
-                [*outer(), *trial],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=TRIAL_SECONDS,
-            )
-        except subprocess.TimeoutExpired:
-            return f"a sandbox did not start within {TRIAL_SECONDS} s"
-    said = (done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"])[-1]
-    return f"bubblewrap does not work here ({said})" if done.returncode else ""
 
 
 def outer() -> list[str]:
@@ -63,25 +40,20 @@ class Sandbox:
 
     Attributes:
         limits: what a notebook may use.
-        environment: variables that the learner's code is to see beside PATH, HOME and the like.
         judge: the judge's Unix socket, at which UNDERLOAD_JUDGE will point. Its directory must be closed to
-            others; the socket itself must be open to all (mode 0o666), since the learner is nobody.
-        readable: files and directories that the learner's code may read, beside the environment,
-            the course's ``src`` and its ``labs``.
+            others; the socket itself must be open to all (mode 0o666), since the learner is another user.
         job: the number of this sandbox among those that run side by side.
         isolated: whether to build walls at all. Without, nothing but most of the limits holds.
     """
 
     limits: Limits = field(default_factory=Limits)
-    environment: Mapping[str, str] = field(default_factory=dict)
     judge: Path | None = None
-    readable: tuple[Path, ...] = ()
     job: int = 0
     isolated: bool = True
 
-    def write_kernelspec(self, data: Path, name: str = "underload-sandbox") -> str:
+    def write_kernelspec(self, data: Path) -> str:
         """Write ``kernels/NAME/kernel.json`` into a Jupyter data directory, and return the name."""
-        path = data / "kernels" / name / "kernel.json"
+        path = data / "kernels" / KERNEL_NAME / "kernel.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         spec = {
             "argv": self.command(KERNEL, path.parent, "{connection_file}"),
@@ -90,7 +62,7 @@ class Sandbox:
             "interrupt_mode": "message",  # a signal would reach bubblewrap, not the kernel
         }
         path.write_text(json.dumps(spec))
-        return name
+        return KERNEL_NAME
 
     def command(self, arguments: list[str], folder: Path, connection: str = "") -> list[str]:
         """Return the command that runs Python with these arguments in here.
@@ -105,7 +77,7 @@ class Sandbox:
             "home": mounts.HOME if self.isolated else "home",
             "connection": connection and (CONNECTION if self.isolated else connection),
             "quiet": bool(connection),
-            "isolated": self.isolated,
+            "filter": seccomp.program(platform.machine()).hex() if self.isolated else "",
             "limits": self._limits(),
             "environment": self._environment(),
         }
@@ -123,9 +95,9 @@ class Sandbox:
             # Those inside can read with what environment the first process in there began.
             *("/usr/bin/env", "-i", _bwrap(), "--die-with-parent", "--hostname", "underload"),
             *("--unshare-pid", "--unshare-ipc", "--unshare-uts"),
-            # No limit on processes holds root, not even in a user namespace: it becomes somebody instead.
+            # No limit on processes holds root, not even in a user namespace: it becomes another user instead.
             *(() if os.geteuid() == 0 else ("--unshare-user",)),
-            *mounts.everything(folder, self._user, self.limits, self.readable),
+            *mounts.everything(folder, self._user, self.limits),
             *(word for place, source in shared.items() if source for word in mounts.at(source, place)),
             *("--remount-ro", "/", "--"),
         ]
@@ -141,10 +113,10 @@ class Sandbox:
 
     def _environment(self) -> dict[str, str]:
         path = os.pathsep.join((f"{sys.prefix}/bin", "/usr/local/bin", "/usr/bin", "/bin"))
-        own = {"PATH": path, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+        seen = {"PATH": path, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
         if self.judge:
-            own["UNDERLOAD_JUDGE"] = JUDGE if self.isolated else str(self.judge)
-        return {**own, **self.environment}
+            seen[SOCKET] = JUDGE if self.isolated else str(self.judge)
+        return seen
 
 
 def _bwrap() -> str:
