@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import TypeVar
@@ -29,3 +30,14 @@ def within(seconds: float, work: Callable[[], T]) -> T:
 def finish(coroutine: Coroutine[object, object, T], seconds: float) -> T:
     """Run a coroutine to its end in a loop of its own, or raise TimeoutError after so many seconds."""
     return within(seconds, lambda: asyncio.run(coroutine))
+
+
+def until(condition: Callable[[], T], seconds: float, pause: float = 0.02) -> T:
+    """Call `condition` again and again until it returns something true; return what it returned last.
+
+    That is something false if so many seconds have passed. Between two calls there is a pause, in seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(pause)
+    return found

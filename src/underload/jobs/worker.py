@@ -94,7 +94,7 @@ def _start_servers(lab: str) -> None:
     """Start what a lab's checks look at, lest the first of its notebooks wait for that."""
     needed = {name for check in load_requirements(lab).checks.values() for name in check.needs}
     if "db" in needed:
-        dataset.truth()
+        dataset.truth(services.postgres())
     if "cache" in needed:
         services.valkey()
 
