@@ -35,6 +35,16 @@ def new_home() -> Iterator[Path]:
         os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
+@contextmanager
+def elsewhere(ask: Callable[[], str]) -> Iterator[str]:
+    """Run a server that is not of this UNDERLOAD_HOME, and give the URL at which ``ask`` has it."""
+    home = os.environ["UNDERLOAD_HOME"]
+    with new_home():
+        url = ask()
+        os.environ["UNDERLOAD_HOME"] = home
+        yield url
+
+
 def kernel(code: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen:
     """Start a process that runs `code`. It can wait for us by reading a line."""
     return subprocess.Popen(

@@ -1,13 +1,13 @@
 import asyncio
 import threading
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 import redis
-from kernels import new_home
+from kernels import elsewhere, new_home
 
 from underload import services
-from underload.errors import UnderloadError
 from underload.judge import accounts
 from underload.judge.cache import Cache
 from underload.judge.connection import Connection
@@ -27,7 +27,7 @@ def home():
 @pytest.fixture(scope="module")
 def dsn(home):
     dataset.flights()  # somebody else's
-    dataset.truth()
+    dataset.truth(services.postgres())
     return accounts.open_database()
 
 
@@ -281,7 +281,7 @@ def test_every_submission_has_an_empty_valkey(url, client):
 
 def test_the_account_outlives_a_restart():
     fresh = accounts.open_cache()
-    judge = Cache()
+    judge = Cache(fresh)
     with judge.down():
         pass
     with judge.watch() as seen, redis.Redis.from_url(fresh) as connected:
@@ -298,7 +298,11 @@ def test_the_account_outlives_a_restart():
         ("REDIS_URL", services.valkey, accounts.open_cache),
     ],
 )
-def test_servers_of_ones_own_are_left_alone(home, monkeypatch, variable, face, open_account):
-    monkeypatch.setenv(variable, face())
-    with pytest.raises(UnderloadError, match=f"unset {variable}"):
-        open_account()
+def test_accounts_are_on_the_courses_servers_whatever_others_are_set(
+    home, monkeypatch, variable, face, open_account
+):
+    ours = urlsplit(face()).port
+    with elsewhere(face) as url:
+        monkeypatch.setenv(variable, url)
+        assert urlsplit(face()).port != ours
+        assert urlsplit(open_account()).port == ours

@@ -94,6 +94,13 @@ def test_own_server_that_is_down_is_serious_and_keeps_its_password(monkeypatch, 
     assert not [each for each in examine() if SECRET in each.found + each.advice]
 
 
+def test_own_server_that_is_too_old_is_serious(monkeypatch, silence):
+    old = services.Status("PostgreSQL", "127.0.0.1:1", True, "9.6.24", None, False)
+    monkeypatch.setattr(services, "status", lambda: [old])
+    finding = found("PostgreSQL")
+    assert finding.serious and "9.6.24" in finding.found and "unset DATABASE_URL" in finding.advice
+
+
 def test_url_that_is_none_is_serious_and_not_quoted(monkeypatch, silence):
     monkeypatch.setenv("REDIS_URL", f"http://me:{SECRET}@nowhere")
     finding = found("services")

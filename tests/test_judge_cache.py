@@ -3,7 +3,7 @@ import time
 
 import pytest
 import redis
-from kernels import new_home
+from kernels import elsewhere, new_home
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -22,7 +22,7 @@ def home():
 
 @pytest.fixture
 def cache(home):
-    judge = Cache()
+    judge = Cache(services.valkey())
     judge.flush()
     yield judge
     judge.close()
@@ -166,7 +166,7 @@ def test_killed_and_up_again_on_the_same_port(cache, client, service):
 
 def test_endless_script_does_not_hang_the_judge(cache, service, monkeypatch):
     monkeypatch.setattr("underload.judge.cache.PATIENCE", 0.2)
-    impatient = Cache()
+    impatient = Cache(services.valkey())
 
     def block():
         with pytest.raises(redis.RedisError):
@@ -188,11 +188,20 @@ def test_endless_script_does_not_hang_the_judge(cache, service, monkeypatch):
     assert cache.keys() == []
 
 
-def test_server_of_ones_own(cache, service, monkeypatch):
-    monkeypatch.setenv("REDIS_URL", services.valkey())
-    with cache.watch() as seen:
-        service.get("a")
-    assert seen.commands.value == 1
-    for disturbance in (cache.paused, cache.down):
-        with pytest.raises(UnderloadError, match="unset REDIS_URL"), disturbance():
-            pass
+def test_server_of_ones_own_is_observed_and_the_courses_disturbed(home, monkeypatch):
+    with elsewhere(services.valkey) as url:
+        monkeypatch.setenv("REDIS_URL", url)
+        assert services.valkey() == services.latest_valkey() == url
+        own, ours = Cache(url), Cache(services.valkey(lab=True))
+        assert services.latest_valkey() != url
+        with own.watch() as seen, ours.watch() as none, redis.Redis.from_url(url) as service:
+            service.get("a")
+        assert (seen.commands.value, none.commands.value) == (1, 0)
+        for disturbance in (own.paused, own.down):
+            with pytest.raises(UnderloadError, match=r"write .*valkey\(lab=True\)"), disturbance():
+                pass
+        for disturbance in (ours.paused, ours.down):
+            with disturbance():
+                pass
+        own.close()
+        ours.close()

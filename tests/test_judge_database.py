@@ -6,12 +6,13 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 import psutil
 import pytest
-from kernels import kernel, new_home, said, until
+from kernels import elsewhere, kernel, new_home, said, until
 
 from underload import services
 from underload.errors import UnderloadError
@@ -21,6 +22,7 @@ from underload.judge.expect import Failed
 from underload.judge.outage import frozen
 from underload.judge.statements import SETTINGS, StatementLog, working
 from underload.services import POSTGRES, dataset
+from underload.services.database import Postgres
 from underload.waiting import finish
 
 ONE = "SELECT origin, dest FROM flights WHERE id = $1"
@@ -42,7 +44,7 @@ def db(dsn):
     database = Database(dsn)
     yield database
     database.close()
-    assert not database._sessions()
+    assert not database._sessions.open()
 
 
 @pytest.fixture
@@ -185,8 +187,9 @@ def test_nothing_is_known_before_the_end_of_the_watch(db):
 def test_which_copy_a_process_made_last(dsn, db):
     assert dataset.latest() == dsn
     assert said(kernel("print(dataset.latest())")) == "None"
-    other = said(kernel("dsn = dataset.flights(); assert dataset.latest() == dsn; print(dataset.truth())"))
-    assert other == dataset.truth() == db.truth.dsn
+    truth = "dataset.truth(services.postgres())"
+    other = said(kernel(f"dsn = dataset.flights(); assert dataset.latest() == dsn; print({truth})"))
+    assert other == dataset.truth(services.postgres()) == db.truth.dsn
 
 
 # Statements
@@ -314,7 +317,7 @@ def test_terminated_backends(db, service):
     assert db.value("SELECT 1") == 1
     with db.watch() as seen:
         assert db.terminate_backends() == 4
-        assert not db._sessions()
+        assert not db._sessions.open()
     assert seen.peak_sessions.value == 4
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
         pool.ask("SELECT 1")
@@ -434,16 +437,44 @@ def test_what_is_read_runs_with_the_services_rights(db, service):
     one.ask("DROP FUNCTION spy")
 
 
-def test_server_of_ones_own(dsn, monkeypatch):
-    monkeypatch.setenv("DATABASE_URL", dataset.sibling(dsn, "postgres"))  # an ordinary role's, too
-    database = Database(dsn)
-    for disturbance in (database.paused, database.down, lambda: database.watch(statements=True)):
-        with pytest.raises(UnderloadError, match="unset DATABASE_URL"), disturbance():
-            pass
+@pytest.fixture
+def others_dsn(home, monkeypatch):
+    """A copy of the flights on a server of the learner's own, reached as an ordinary role."""
+    with elsewhere(services.postgres) as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        dsn = dataset.flights()
+        monkeypatch.setenv("DATABASE_URL", dataset.sibling(dsn, "postgres"))
+        yield dsn
+
+
+def test_server_of_ones_own_is_observed_and_never_disturbed(others_dsn, monkeypatch):
+    database = Database(others_dsn)
     with database.watch() as seen:
-        running(connect_per_request(dsn, 7, at_once=2))
+        running(connect_per_request(others_dsn, 7, at_once=2))
     assert seen.opened_sessions.value == 7
     assert 1 <= seen.peak_sessions.value <= 4
+    for disturbance in (database.paused, database.down, lambda: database.watch(statements=True)):
+        with pytest.raises(UnderloadError, match=r"write flights\(lab=True\)"), disturbance():
+            pass
+    monkeypatch.setattr(Postgres, "program", lambda self: Path("/nowhere/postgres"))
+    with pytest.raises(UnderloadError, match="do this lab on Linux"), database.paused():
+        pass
+    database.close()
+
+
+def test_a_lab_with_a_server_of_ones_own_has_the_courses_beside_it(others_dsn):
+    dsn = dataset.flights(lab=True)
+    assert urlsplit(dsn).port != urlsplit(others_dsn).port
+    database = Database(dsn)
+    assert database.truth.value("SELECT count(*) FROM flights") == 336_776
+    with database.watch(statements=True) as seen:
+        running(pooled(dsn, 7, 2, at_start=2))
+    assert (seen.opened_sessions.value, seen.statements.value) == (2, 7)
+    with database.paused(), pytest.raises(TimeoutError):
+        running(asyncpg.connect(dsn, timeout=0.2))
+    with database.down(), pytest.raises(OSError):
+        running(asyncpg.connect(dsn, timeout=2))
+    running(pooled(dsn, 1, 1))
     database.close()
 
 
@@ -456,4 +487,4 @@ def test_a_backend_that_cannot_end_is_not_waited_for_long(db, service, monkeypat
         assert db.terminate_backends() == 1
     finally:
         psutil.Process(pid).send_signal(signal.SIGCONT)
-    until(lambda: not db._sessions())
+    until(lambda: not db._sessions.open())

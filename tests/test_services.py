@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 import redis
-from kernels import kernel, new_home, said, servers, until
+from kernels import elsewhere, kernel, new_home, said, servers, until
 
 from underload import services
 from underload.errors import UnderloadError
@@ -124,6 +124,17 @@ def test_deep_path(home, monkeypatch):
         services.stop()
 
 
+def test_a_change_of_the_settings_reaches_servers_that_were_made_before(home, monkeypatch):
+    assert sql("SHOW wal_level") == "minimal"
+    services.stop()
+    monkeypatch.setitem(database.SETTINGS, "shared_buffers", "64MB")
+    assert sql("SHOW shared_buffers") == "64MB"
+    assert sql("SHOW wal_level") == "minimal"
+    sql("ALTER SYSTEM SET shared_buffers = '32MB'")  # a judge or a lesson has the last word
+    services.stop()
+    assert sql("SHOW shared_buffers") == "32MB"
+
+
 # What goes wrong
 
 
@@ -225,7 +236,7 @@ def test_lost_password_means_a_new_database_and_no_orphan(home):
 def test_start_failure_quotes_the_log(home):
     services.postgres()
     services.stop()
-    (home / "postgres/data/postgresql.conf").write_text("shared_buffers = 'much'\n")
+    (home / "postgres/data/postgresql.conf").write_text("max_connections = 'many'\n")
     with pytest.raises(UnderloadError) as error:
         services.postgres()
     assert "postgresql.conf" in sentence(error) and "FATAL" in sentence(error)
@@ -470,6 +481,63 @@ def test_own_servers_are_used_and_left_alone(shared, monkeypatch):
     assert services.stop() == []
     assert servers(shared) == before
     assert not Path(os.environ["UNDERLOAD_HOME"]).exists()
+
+
+def test_a_lab_has_the_courses_servers_beside_ones_own(shared, monkeypatch):
+    ours = [services.postgres(), services.valkey()]
+    with elsewhere(services.postgres) as dsn, elsewhere(services.valkey) as url:
+        monkeypatch.setenv("DATABASE_URL", dsn)
+        monkeypatch.setenv("REDIS_URL", url)
+        assert [services.postgres(), services.valkey()] == [dsn, url]
+        assert port_of(services.flights(lab=True)) == port_of(ours[0])
+        assert services.valkey(lab=True) == ours[1]
+        shown = [(each.name, each.where) for each in services.status() if each.name != "Caddy"]
+        assert [place for _, place in shown] == [f"127.0.0.1:{port_of(each)}" for each in (dsn, url, *ours)]
+        assert [name for name, _ in shown] == ["PostgreSQL", "Valkey"] * 2
+
+
+@pytest.mark.parametrize(("kind", "face"), [(Postgres, services.postgres), (Valkey, services.valkey)])
+def test_a_lab_without_the_wheels_has_ones_own_servers(shared, monkeypatch, kind, face):
+    with elsewhere(face) as url:
+        monkeypatch.setenv(kind.variable, url)
+        monkeypatch.setattr(kind, "program", lambda self: Path("/nowhere/server"))
+        if kind is Valkey:
+            assert services.valkey(lab=True) == url
+        else:
+            assert urlsplit(services.flights(lab=True)).port == urlsplit(url).port
+
+
+@pytest.mark.parametrize(
+    ("version", "least", "too_old"),
+    [
+        ("18.4", 15, False),
+        ("15.18 (Debian 15.18-0+deb12u1)", 15, False),
+        ("14.19", 15, True),
+        ("9.6.24", 15, True),
+        ("19beta1", 15, False),
+        ("7.0.15", 7, False),
+        ("6.2.14", 7, True),
+        ("10.0.0", 7, False),
+        ("unheard of", 7, False),
+    ],
+)
+def test_versions_are_compared_as_numbers(monkeypatch, version, least, too_old):
+    monkeypatch.setattr(Postgres, "least", least)
+    assert Postgres().is_too_old(version) is too_old
+
+
+@pytest.mark.parametrize(
+    ("kind", "face", "version"), [(Postgres, services.postgres, "18."), (Valkey, services.valkey, "9.")]
+)
+def test_own_server_that_is_too_old(shared, monkeypatch, kind, face, version):
+    with elsewhere(face) as url:
+        monkeypatch.setenv(kind.variable, url)
+        monkeypatch.setattr(kind, "least", 99)
+        with pytest.raises(UnderloadError) as error:
+            face()
+        assert f" is {version}" in sentence(error) and "needs 99 or later" in sentence(error)
+        assert f"unset {kind.variable}" in sentence(error)
+        assert urlsplit(url).password not in sentence(error)
 
 
 @pytest.fixture

@@ -1,17 +1,22 @@
 """Predictions, comparisons, claims and figures: what a learner sees of a measurement."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from nbval.plugin import get_sanitize_patterns
 
-from underload import claim, compare, predict, predictions
+from underload import claim, compare, predict, predictions, pytest_plugin
 from underload.errors import UnderloadError
 from underload.finding import NotMet
 from underload.loading import Result, number
 from underload.loading.outcome import GIVEN_UP
 from underload.teaching import ceilings, plots, prediction
+
+SANITIZE = Path(pytest_plugin.__file__).with_name("nbval_sanitize.cfg")
 
 
 def run(latencies_ms, users=10, seconds=2.0, statuses=None, lag=None):
@@ -60,6 +65,22 @@ def test_a_claim_that_fails_says_the_same_under_pytest_and_fails_its_cell(capsys
     ):
         claim("a pool serves 3 times the requests", False, 2)
     assert capsys.readouterr().out == ""
+
+
+def test_a_claim_that_is_passed_over_says_why_and_claims_nothing(capsys):
+    claim("a skip scan pays", False, 7, passed_over="it needs PostgreSQL 18, and this is 15")
+    said = capsys.readouterr().out
+    assert said == "– a skip scan pays (passed over: it needs PostgreSQL 18, and this is 15)\n"
+    claim("a skip scan pays", True, 7)
+    assert compared(said) == compared(capsys.readouterr().out)
+    assert compared(said) != compared("✘ a skip scan pays\n")
+
+
+def compared(text):
+    """Return what nbval compares of a text."""
+    for pattern, replacement in get_sanitize_patterns(SANITIZE.read_text()):
+        text = re.sub(pattern, replacement, text)
+    return text
 
 
 def test_a_comparison_answers_the_prediction_with_the_last_run():

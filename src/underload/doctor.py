@@ -112,7 +112,10 @@ def _services() -> Iterator[Finding]:
 
 def _service(service: BackingService, status: Status) -> Finding:
     if status.running:
-        return Finding(service.title, f"{status.version}, running at {status.where}")
+        too_old = service.is_too_old(status.version)
+        advice = f"Use {service.least} or later, or unset {service.variable} to use the embedded one."
+        found = f"{status.version}, running at {status.where}"
+        return Finding(service.title, found, advice if too_old else "", serious=too_old)
     if not status.embedded:
         advice = f"Start that server, or unset {service.variable} to use the embedded one."
         return Finding(service.title, f"no answer from {status.where}", advice, serious=True)

@@ -90,7 +90,7 @@ def _start_servers(lab: str) -> None:
     """Start what a lab's checks look at, so that the first of its notebooks does not wait for that."""
     needed = {name for check in load_requirements(lab).checks.values() for name in check.needs}
     if "db" in needed:
-        dataset.truth()
+        dataset.truth(services.postgres())
     if "cache" in needed:
         services.valkey()
 

@@ -2,11 +2,10 @@
 
 import asyncpg
 
-from underload import services
 from underload.errors import UnderloadError
 from underload.files import write_whole
 from underload.judge.connection import UNANSWERED, Connection
-from underload.services import POSTGRES, VALKEY, BackingService, dataset, embedded, external, state
+from underload.services import POSTGRES, VALKEY, dataset, embedded, state
 
 LEARNER = "learner"
 DATABASE = "flights_learner"
@@ -21,11 +20,12 @@ RIGHTS = "~* &* +@all -@admin -@dangerous +keys +info +flushdb +flushall +sort +
 def open_database() -> str:
     """Return the DSN of a fresh copy of the flights, for a role that can reach nothing else of the server.
 
-    What the submission before had is dropped, and its role with all that it could set. Raises UnderloadError.
+    It is on the embedded server, whatever DATABASE_URL says. What the submission before had is dropped, and
+    its role with all that it could set. Raises UnderloadError.
     """
-    _check_ours(POSTGRES)
-    copy = dataset.copied(DATABASE)
-    admin = Connection(services.postgres())
+    maintenance = embedded.running(POSTGRES)
+    copy = dataset.copied(DATABASE, maintenance)
+    admin = Connection(maintenance)
     owned = Connection(dataset.sibling(admin.dsn, DATABASE))  # nobody has written anything there yet
     try:
         password = state.new_password()
@@ -48,7 +48,7 @@ def close() -> None:
     A statement goes on when who sent it has been killed, and so does a script.
     """
     if embedded.process(POSTGRES):
-        admin = Connection(services.postgres())
+        admin = Connection(embedded.running(POSTGRES))
         try:
             admin.rows(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
         except (asyncpg.PostgresError, *UNANSWERED) as error:
@@ -65,18 +65,17 @@ def close() -> None:
 def open_cache() -> str:
     """Return the URL of an empty Valkey for a user who cannot configure, halt or watch it.
 
-    It is started anew, since scripts, functions and clients of the submission before could linger in it.
-    Raises UnderloadError.
+    It is the embedded one, started anew, since scripts, functions and clients of the submission before could
+    linger in it. Raises UnderloadError.
     """
-    _check_ours(VALKEY)
     if embedded.process(VALKEY) is None:
-        services.valkey()
+        embedded.running(VALKEY)
     password = state.new_password()
     with embedded.down(VALKEY):
         user = f"user {LEARNER} on >{password} {RIGHTS}\n"
         lines = f"{user}maxmemory {MOST_CACHED}\nmaxmemory-clients 25%\n"
         write_whole(VALKEY.additions(), lines, private=True)
-    return _as_learner(services.valkey(), password)
+    return _as_learner(embedded.running(VALKEY), password)
 
 
 def _make_role(admin: Connection, password: str) -> None:
@@ -111,11 +110,3 @@ def _hand_over(owned: Connection) -> None:
 def _as_learner(url: str, password: str) -> str:
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{LEARNER}:{password}@{rest.rpartition('@')[2]}"
-
-
-def _check_ours(service: BackingService) -> None:
-    if external.given(service):
-        raise UnderloadError(
-            f"Submissions are graded with the course's own {service.title}: "
-            f"unset {service.variable}, and grade again."
-        )

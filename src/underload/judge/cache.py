@@ -63,11 +63,15 @@ class CacheActivity:
 
 
 class Cache:
-    """The Valkey that `services.valkey` finds. Every call ends in some 10 s, whatever the service did."""
+    """The Valkey behind the URL with which a service uses it.
 
-    def __init__(self) -> None:
+    Every call ends in some 10 s, whatever the service did.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
         self._client = redis.Redis.from_url(
-            services.valkey(),
+            services.behind(VALKEY, url),
             decode_responses=True,
             encoding_errors="backslashreplace",
             socket_timeout=PATIENCE,
@@ -126,13 +130,13 @@ class Cache:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Stop Valkey where it is. It accepts connections and answers nothing."""
-        with frozen([own_process(VALKEY)]):
+        with frozen([own_process(VALKEY, self._url)]):
             yield
 
     @contextmanager
     def down(self) -> Iterator[None]:
         """Kill Valkey, and start it again at the end, empty, on the same port and with the same users."""
-        own_process(VALKEY)
+        own_process(VALKEY, self._url)
         before = self._counters()
         with embedded.down(VALKEY):
             self._own.clear()

@@ -41,11 +41,6 @@ class Connection:
         self._connection: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
 
-    @property
-    def pid(self) -> int | None:
-        """The backend it has now, or had last."""
-        return self.pids[-1] if self.pids else None
-
     def rows(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         """Return the rows of one statement."""
         return self._finish(self._fetch(sql, arguments))

@@ -10,7 +10,7 @@ from underload import finding
 from underload.errors import UnderloadError
 from underload.judge import own
 from underload.judge.verdict import Verdict
-from underload.services import dataset
+from underload.services import dataset, latest_valkey
 from underload.serving import start
 
 _failures: Counter[tuple[str, str]] = Counter()
@@ -35,7 +35,8 @@ class Lab:
     ) -> None:
         self.name = name
         self.server = start(app, name="lab", processes=processes, **options)
-        opened = own.ask("open", lab=name, url=self.server.url, database=dataset.latest())
+        backing = {"database": dataset.latest(), "cache": latest_valkey()}
+        opened = own.ask("open", lab=name, url=self.server.url, **backing)
         self._checks: dict[str, dict[str, Any]] = {each["name"]: each for each in opened["checks"]}
         self._verdicts: dict[str, Verdict] = {}
 

@@ -58,8 +58,8 @@ class Observer:
     scene: Scene | None = None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
-    handed: Counter[str] = field(default_factory=Counter)
-    database: str | None = None
+    times_handed: Counter[str] = field(default_factory=Counter)
+    handed: dict[str, str | None] = field(default_factory=dict)
     labs: dict[str, Requirements] = field(default_factory=dict)
 
     def answer(self, line: bytes) -> dict[str, Any]:
@@ -84,23 +84,28 @@ class Observer:
 
     def _flights(self) -> dict[str, Any]:
         self._check_allowed("flights")
-        self.database = accounts.open_database()
-        if self.scene:
-            self.scene.move(self.database)
-        return {"url": self.database}
+        return self._hand("db", accounts.open_database())
 
     def _valkey(self) -> dict[str, Any]:
         self._check_allowed("valkey")
-        return {"url": accounts.open_cache()}
+        return self._hand("cache", accounts.open_cache())
+
+    def _hand(self, name: str, url: str) -> dict[str, Any]:
+        self.handed[name] = url
+        if self.scene:
+            self.scene.hand(name, url)
+        return {"url": url}
 
     def _check_allowed(self, server: str) -> None:
         if not self.terms.record:
             raise UnderloadError("Servers are handed out only to graded runs. Call flights() or valkey().")
-        self.handed[server] += 1
-        if self.handed[server] > MOST_HANDED:
+        self.times_handed[server] += 1
+        if self.times_handed[server] > MOST_HANDED:
             raise UnderloadError(f"{server}() has been called {MOST_HANDED} times. Keep what it returned.")
 
-    def _open(self, lab: str, url: str, database: str | None) -> dict[str, Any]:
+    def _open(
+        self, lab: str, url: str, database: str | None = None, cache: str | None = None
+    ) -> dict[str, Any]:
         if not isinstance(url, str) or not SERVED_AT.fullmatch(url):
             raise UnderloadError("A lab serves on 127.0.0.1. Give Lab an app or an import string.")
         requirements = self._requirements(lab)
@@ -108,7 +113,9 @@ class Observer:
         # Another service begins anew: points of one are not added to those of another.
         self.verdicts = {}
         self._keep()
-        self.scene = Scene(requirements, url, self.database if self.terms.record else database)
+        # A learner alone was handed these by their own kernel, which is believed.
+        handed = self.handed if self.terms.record else {"db": database, "cache": cache}
+        self.scene = Scene(requirements, url, handed)
         return {
             "checks": [
                 {"name": each.name, "requirement": each.requirement, "points": each.points}

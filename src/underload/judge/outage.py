@@ -1,29 +1,39 @@
 """A server that answers nothing for a while."""
 
+import platform
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import psutil
 
 from underload.errors import UnderloadError
-from underload.services import BackingService, embedded, external
+from underload.services import BackingService, embedded
+from underload.waiting import until
 
 STOP_SECONDS = 5
-POLL_SECONDS = 0.002
 
 
-def own_process(service: BackingService) -> psutil.Process:
-    """Return the process of our server. Raises UnderloadError if there is none, or the server is not ours."""
-    if external.given(service):
+def own_process(service: BackingService, url: str) -> psutil.Process:
+    """Return the process of the server that a URL leads to, to be paused, killed, or read the log of.
+
+    Raises:
+        UnderloadError: it is a server of the learner's own, or does not run.
+    """
+    if not embedded.serves(service, url):
+        why = f"This check pauses or kills {service.title} or reads its log, but never your own server's"
+        if not embedded.installed(service):
+            raise UnderloadError(
+                f"{why}, and the course's does not run on {platform.system()} ({platform.machine()}): "
+                "do this lab on Linux, macOS or WSL to have the check judged."
+            )
         raise UnderloadError(
-            f"{service.title} is a server of your own, which a check must not disturb: "
-            f"unset {service.variable} for this check."
+            f"{why}: write flights(lab=True) or valkey(lab=True) in the lab's first cell, "
+            "and run the notebook again."
         )
     process = embedded.process(service)
     if process is None:
-        raise UnderloadError(f"{service.title} does not run: run the notebook anew.")
+        raise UnderloadError(f"{service.title} does not run: run the notebook again.")
     return process
 
 
@@ -42,9 +52,7 @@ def frozen(processes: Sequence[psutil.Process]) -> Iterator[None]:
         for each in processes:
             with suppress(psutil.NoSuchProcess):
                 each.suspend()
-        deadline = time.monotonic() + STOP_SECONDS
-        while any(map(_runs, processes)) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
+        until(lambda: not any(map(_runs, processes)), STOP_SECONDS, pause=0.002)
         yield
     finally:
         for each in processes:

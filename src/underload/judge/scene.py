@@ -8,6 +8,9 @@ from underload.judge.database import Database
 from underload.judge.requirements import Requirements
 from underload.judge.service import Service
 
+# By the names that checks use: what observes a backing service, and what hands its URL to the learner.
+BACKING = {"db": (Database, "flights()"), "cache": (Cache, "valkey()")}
+
 
 class Scene:
     """The learner's service at ``url`` and, by the names that checks use, all that surrounds it.
@@ -15,13 +18,13 @@ class Scene:
     Args:
         requirements: of the lab.
         url: where the service answers.
-        database: the DSN of the database that was handed to the learner, if any was.
+        handed: the URLs of the backing services that were handed to the learner, by the keys of `BACKING`.
     """
 
-    def __init__(self, requirements: Requirements, url: str, database: str | None) -> None:
+    def __init__(self, requirements: Requirements, url: str, handed: dict[str, str | None]) -> None:
         self.requirements = requirements
         self.url = url
-        self.database = database
+        self.handed = dict(handed)
         self._parts: dict[str, Any] = {}
 
     def part(self, name: str) -> Any:
@@ -33,19 +36,21 @@ class Scene:
     def _make(self, name: str) -> Any:
         if name == "service":
             return Service(self.url)
-        if name == "db":
-            if not self.database:
-                raise UnderloadError("The lab needs a database. Run the cell with flights() before Lab(…).")
-            return Database(self.database)
-        return Cache() if name == "cache" else self.requirements.upstreams[name]
+        if name not in BACKING:
+            return self.requirements.upstreams[name]
+        observer, hands_out = BACKING[name]
+        url = self.handed.get(name)
+        if not url:
+            raise UnderloadError(f"This lab needs {hands_out}. Run the cell that calls it before Lab(…).")
+        return observer(url)
 
-    def move(self, database: str) -> None:
-        """Go on with another database, which has been handed out in place of the one before."""
-        self.database = database
-        if before := self._parts.pop("db", None):
+    def hand(self, name: str, url: str) -> None:
+        """Go on with another database or Valkey, which has been handed out in place of the one before."""
+        self.handed[name] = url
+        if before := self._parts.pop(name, None):
             before.close()
 
     def close(self) -> None:
-        """Let go of all that was observed. Upstreams stay: the next service calls them too."""
+        """Disconnect from all that was observed. Upstreams stay: the next service calls them too."""
         for name in self._parts.keys() - self.requirements.upstreams.keys():
             self._parts[name].close()

@@ -1,7 +1,6 @@
 """The statements that a database is sent, read from the server's log."""
 
 import re
-import time
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from asyncpg import introspection
 
 from underload.errors import UnderloadError
 from underload.judge.connection import Connection
+from underload.waiting import until
 
 # In force for sessions that are already open too, which a setting of their database would not reach.
 SETTINGS = {
@@ -117,18 +117,18 @@ class StatementLog:
 
     def _reload(self) -> None:
         self._admin.rows("SELECT pg_reload_conf()")
-        # Who accepts connections first tells all sessions of the new settings, and then accepts the next.
-        deadline = time.monotonic() + RELOAD_SECONDS
-        while time.monotonic() < deadline:
-            newcomer = Connection(self._admin.dsn)
-            try:
-                if newcomer.value("SHOW log_statement") == SETTINGS["log_statement"]:
-                    return
-            finally:
-                newcomer.close()
-        raise UnderloadError(
-            "PostgreSQL does not take new settings: run `underload services stop`, try again."
-        )
+        # The postmaster tells all sessions of the new settings before it accepts the next connection.
+        if not until(self._reached_newcomers, RELOAD_SECONDS):
+            raise UnderloadError(
+                "PostgreSQL does not take new settings: run `underload services stop`, try again."
+            )
+
+    def _reached_newcomers(self) -> bool:
+        newcomer = Connection(self._admin.dsn)
+        try:
+            return newcomer.value("SHOW log_statement") == SETTINGS["log_statement"]
+        finally:
+            newcomer.close()
 
 
 def heal(admin: Connection) -> None:

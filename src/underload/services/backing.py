@@ -1,6 +1,7 @@
 """What there is to know about one kind of server, whoever runs it."""
 
 import os
+import re
 import signal
 import socket
 from abc import ABC, abstractmethod
@@ -33,6 +34,7 @@ class BackingService(ABC):
     name: str  # of its process and of its files
     title: str  # as people call it
     variable: str | None = None  # the environment variable that names a server to use instead
+    least = 0  # the oldest major version that the lessons were run on
     farewell = signal.SIGTERM  # what asks it to end at once and in good order
 
     @abstractmethod
@@ -54,6 +56,11 @@ class BackingService(ABC):
     @abstractmethod
     def probe(self, url: str) -> str:
         """Return the version of the server at this address, or raise NotAnswering within 5 s."""
+
+    def is_too_old(self, version: str) -> bool:
+        """Tell whether a version, such as "15.18 (Debian 15.18-0+deb12u1)", is older than the least."""
+        major = re.match(r"\d+", version)
+        return major is not None and int(major[0]) < self.least
 
     def installation(self) -> list[Path]:
         """Return the files and directories without which the program does not run."""

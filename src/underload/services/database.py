@@ -19,7 +19,7 @@ from underload.waiting import finish
 
 PROBE_SECONDS = 3
 
-# What differs from the defaults, fixed when the data directory is made, so that ALTER SYSTEM can change it.
+# What differs from the defaults. ALTER SYSTEM overrides it, as the command line would not let it.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # a path would have to be short
@@ -42,6 +42,7 @@ class Postgres(BackingService):
     name = "postgres"
     title = "PostgreSQL"
     variable = "DATABASE_URL"
+    least = 15
     farewell = signal.SIGINT  # its fast shutdown: SIGTERM would wait for every client to leave
 
     def program(self) -> Path:
@@ -58,8 +59,13 @@ class Postgres(BackingService):
         return self.directory() / "data"
 
     def command(self, address: Address) -> list[str]:
-        data = str(self.landmark())
-        return ["-D", data, "-p", str(address.port), f"--cluster_name={self._label()}"]
+        data, settings = self.landmark(), self.directory() / "settings.conf"
+        # Written at each start, so that a change of SETTINGS reaches a data directory made before it.
+        lines = [f"{name} = '{value}'" for name, value in SETTINGS.items()]
+        write_whole(settings, "\n".join([f"include '{data.name}/postgresql.conf'", *lines, ""]), private=True)
+        state.give_to_account(settings)
+        options = ["-D", str(data), "-p", str(address.port)]
+        return [*options, f"--config_file={settings}", f"--cluster_name={self._label()}"]
 
     def strays(self) -> list[psutil.Process]:
         title = f"postgres: {self._label()}: "
@@ -107,7 +113,7 @@ class Postgres(BackingService):
         state.give_to_account(password)
         options = ["--username=postgres", "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync"]
         options += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        options += [f"--set={name}={value}" for name, value in SETTINGS.items()]
+        options += [f"--set=scram_iterations={SETTINGS['scram_iterations']}"]  # for the password, stored now
         try:
             done = subprocess.run(  # noqa: S603
                 [program, f"--pgdata={draft}", *options],

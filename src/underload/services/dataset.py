@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from underload import channel, services
+from underload import channel
 from underload.course import DATA
 from underload.errors import UnderloadError
+from underload.services.servers import POSTGRES, address
 from underload.waiting import finish
 
 if TYPE_CHECKING:
@@ -40,14 +41,21 @@ COPY = re.compile(r"flights_(?P<host>[0-9a-f]{8})_(?P<pid>\d+)_(?P<started>\d+)"
 _latest: dict[int, str] = {}  # by pid, since what a fork inherits is not its own
 
 
-def flights() -> str:
+def flights(lab: bool = False) -> str:
     """Return the DSN of this process's own copy of the flights, which it may wreck.
 
     Calling again drops the copy and makes a fresh one. The first call on a server loads the data, in seconds;
     later calls copy it, in a moment. Copies whose process has ended are removed. A graded run is given
     one by the judge. Raises UnderloadError.
+
+    Args:
+        lab: whether it is for a lab whose judge has to pause or kill PostgreSQL, or to read its log. The copy
+            is then on the embedded server, even if DATABASE_URL is set.
     """
-    dsn = channel.ask("flights")["url"] if channel.is_graded() else copied(_copy_name(os.getpid()))
+    if channel.is_graded():
+        dsn = channel.ask("flights")["url"]
+    else:
+        dsn = copied(_copy_name(os.getpid()), address(POSTGRES, lab))
     _latest[os.getpid()] = dsn
     return dsn
 
@@ -57,16 +65,20 @@ def latest() -> str | None:
     return _latest.get(os.getpid())
 
 
-def copied(name: str) -> str:
-    """Return the DSN of a fresh copy of the flights with this name. What had the name is dropped."""
-    maintenance = services.postgres()
+def copied(name: str, maintenance: str) -> str:
+    """Return the DSN of a fresh copy of the flights with this name. What had the name is dropped.
+
+    ``maintenance`` is the DSN of a server's maintenance database. Raises UnderloadError.
+    """
     with _explained():
         return finish(_make_copy(maintenance, name), LIMIT_SECONDS)
 
 
-def truth() -> str:
-    """Return the DSN of a copy that no service can reach, to know right answers by. It is made once."""
-    maintenance = services.postgres()
+def truth(maintenance: str) -> str:
+    """Return the DSN of a copy that no service can reach, to know right answers by. It is made once.
+
+    ``maintenance`` is the DSN of a server's maintenance database. Raises UnderloadError.
+    """
     with _explained():
         return finish(_make_truth(maintenance), LIMIT_SECONDS)
 

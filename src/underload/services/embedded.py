@@ -5,11 +5,11 @@ import platform
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -17,10 +17,10 @@ from underload.errors import UnderloadError
 from underload.services import reach, state
 from underload.services.backing import BackingService, NotAnswering
 from underload.services.state import Address
+from underload.waiting import until
 
 START_SECONDS = 20
 STOP_SECONDS = 10
-POLL_SECONDS = 0.02
 TOO_LITTLE = 20_000_000  # bytes: one segment of the log that PostgreSQL writes ahead, and a little
 
 # Servers that this process started. Polling them lets the system forget those that have ended.
@@ -54,6 +54,17 @@ def process(service: BackingService) -> psutil.Process | None:
     return next((each for each, parent in parents.items() if parent not in ours), None)
 
 
+def installed(service: BackingService) -> bool:
+    """Tell whether the server's program is there, which its wheel has for some platforms only."""
+    return service.program().exists()
+
+
+def serves(service: BackingService, url: str) -> bool:
+    """Tell whether a URL leads to our server, whichever user and database it names."""
+    address, parts = state.read_address(service.name), urlsplit(url)
+    return address is not None and (parts.hostname, parts.port) == ("127.0.0.1", address.port)
+
+
 def stop(service: BackingService) -> bool:
     """Stop our server and return whether there was one. Raises UnderloadError."""
     if not state.home().exists():  # somebody deleted it, perhaps under a running server
@@ -73,7 +84,7 @@ def down(service: BackingService) -> Iterator[None]:
         if not address or not process(service):
             raise UnderloadError(f"{service.title} does not run: start it, and try again.")
         _kill(service)
-        _until(lambda: state.is_free(address.port), STOP_SECONDS)  # a thread of its may go a moment later
+        until(lambda: state.is_free(address.port), STOP_SECONDS)  # a thread of its may go a moment later
         try:
             # A client that keeps trying could otherwise be given this very port to connect from.
             with state.held(address.port):
@@ -87,7 +98,7 @@ def _end(service: BackingService) -> bool:
     main = process(service)
     if main:
         _signal(main, service.farewell)
-        _until(lambda: not _all(service), STOP_SECONDS)
+        until(lambda: not _all(service), STOP_SECONDS)
     _kill(service)
     return main is not None
 
@@ -96,7 +107,7 @@ def _kill(service: BackingService) -> None:
     left = _all(service)
     for each in left:
         _signal(each, signal.SIGKILL)
-    if left and not _until(lambda: not _all(service), STOP_SECONDS):
+    if left and not until(lambda: not _all(service), STOP_SECONDS):
         raise UnderloadError(f"{service.title} cannot even be killed: restart the machine.")
 
 
@@ -110,17 +121,8 @@ def _signal(target: psutil.Process, signum: int) -> None:
         target.send_signal(signum)
 
 
-def _until(condition: Callable[[], object], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(POLL_SECONDS)
-    return True
-
-
 def _check_installed(service: BackingService) -> None:
-    if not service.program().exists():
+    if not installed(service):
         own = f"set {service.variable} to a server of your own, or " if service.variable else ""
         raise UnderloadError(
             f"{service.title} is not installed here ({platform.system()} on {platform.machine()}): "
@@ -182,7 +184,7 @@ def _launch(service: BackingService, program: Path, address: Address) -> subproc
 
 def _came_up(service: BackingService, child: subprocess.Popen, address: Address) -> bool:
     """Wait until a new server answers, or has ended, and return which of the two."""
-    if not _until(lambda: child.poll() is not None or _answers(service, address), START_SECONDS):
+    if not until(lambda: child.poll() is not None or _answers(service, address), START_SECONDS):
         child.kill()
         raise _failure(service, f"did not answer within {START_SECONDS} s of its start")
     return child.poll() is None
@@ -190,7 +192,7 @@ def _came_up(service: BackingService, child: subprocess.Popen, address: Address)
 
 def _found(service: BackingService, address: Address) -> bool:
     """Tell whether our server runs, once it answers (another kernel may just have started it) or is gone."""
-    if not _until(lambda: not process(service) or _answers(service, address), START_SECONDS):
+    if not until(lambda: not process(service) or _answers(service, address), START_SECONDS):
         raise _failure(service, "runs but does not answer")
     return process(service) is not None
 

@@ -40,14 +40,19 @@ def given(service: BackingService) -> str | None:
 
 
 def checked(service: BackingService, url: str) -> str:
-    """Return a URL behind which a server answers, or raise UnderloadError within 5 s."""
+    """Return a URL behind which a server answers that is new enough, or raise UnderloadError within 5 s."""
     try:
-        service.probe(url)
+        version = service.probe(url)
     except NotAnswering as reason:
         raise UnderloadError(
             f"{service.title} at {place(url)} does not answer ({reason}): start it, "
             f"or unset {service.variable} to use the embedded one."
         ) from None
+    if service.is_too_old(version):
+        raise UnderloadError(
+            f"{service.title} at {place(url)} is {version}, and the course needs {service.least} or later: "
+            f"use a newer server, or unset {service.variable} to use the embedded one."
+        )
     return url
 
 

@@ -1,5 +1,6 @@
 """PostgreSQL, Valkey and Caddy: embedded or the reader's own, started once, found again, stopped."""
 
+import os
 from dataclasses import dataclass
 
 from underload import channel
@@ -14,6 +15,8 @@ __all__ = ["Status", "caddy", "postgres", "status", "stop", "valkey"]
 
 ALL: tuple[BackingService, ...] = (Postgres(), Valkey(), Caddy())
 POSTGRES, VALKEY, CADDY = ALL
+
+_latest_valkey: dict[int, str] = {}  # by pid, since what a fork inherits is not its own
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,23 @@ def postgres() -> str:
         raise UnderloadError(
             "A graded run has no server of its own. Call flights(), which gives it a database."
         )
-    return _address(POSTGRES)
+    return address(POSTGRES)
 
 
-def valkey() -> str:
+def valkey(lab: bool = False) -> str:
     """Return the URL of Valkey, starting the embedded server if need be.
 
-    If REDIS_URL is set, that server is used and nothing is started. A graded run is given one by the judge.
-    Raises UnderloadError.
+    If REDIS_URL is set, that server is used and nothing is started, unless it is for a lab whose judge has to
+    pause or kill the server. A graded run is given one by the judge. Raises UnderloadError.
     """
-    if channel.is_graded():
-        return channel.ask("valkey")["url"]
-    return _address(VALKEY)
+    url = channel.ask("valkey")["url"] if channel.is_graded() else address(VALKEY, lab)
+    _latest_valkey[os.getpid()] = url
+    return url
+
+
+def latest_valkey() -> str | None:
+    """Return the URL that this process was given last, or None if it has asked for none."""
+    return _latest_valkey.get(os.getpid())
 
 
 def caddy() -> str:
@@ -56,12 +64,32 @@ def caddy() -> str:
 
     A configuration posted there should leave its admin section out. Raises UnderloadError.
     """
-    return _address(CADDY)
+    return address(CADDY)
+
+
+def address(service: BackingService, lab: bool = False) -> str:
+    """Return the administrator's URL of a service: the one that is set, or that of the embedded server.
+
+    For a lab it is the embedded one in any case, unless that cannot run here. Raises UnderloadError.
+    """
+    url = external.given(service)
+    if url and not (lab and embedded.installed(service)):
+        return external.checked(service, url)
+    return embedded.running(service)
+
+
+def behind(service: BackingService, url: str) -> str:
+    """Return the administrator's URL of the server that a user's URL leads to. Raises UnderloadError."""
+    return embedded.running(service) if embedded.serves(service, url) else address(service)
 
 
 def status() -> list[Status]:
-    """Return how each service is, without starting any."""
-    return [_status(service) for service in ALL]
+    """Return how each service is, without starting any.
+
+    Embedded servers that run beside one of the reader's own come last.
+    """
+    beside = [service for service in ALL if external.given(service) and embedded.process(service)]
+    return [*(_status(each, external.given(each)) for each in ALL), *(_status(each, None) for each in beside)]
 
 
 def stop() -> list[str]:
@@ -69,18 +97,11 @@ def stop() -> list[str]:
     return [service.title for service in ALL if embedded.stop(service)]
 
 
-def _address(service: BackingService) -> str:
-    if url := external.given(service):
-        return external.checked(service, url)
-    return embedded.running(service)
-
-
-def _status(service: BackingService) -> Status:
-    url = external.given(service)
-    process = None if url else embedded.process(service)
-    address = state.read_address(service.name)
-    if process and address:
-        url = service.url(address)
+def _status(service: BackingService, own: str | None) -> Status:
+    """Return how the reader's own server is, or the embedded one."""
+    process = None if own else embedded.process(service)
+    known = state.read_address(service.name)
+    url = service.url(known) if process and known else own
     version = _version(service, url) if url else None
     return Status(
         name=service.title,
@@ -88,7 +109,7 @@ def _status(service: BackingService) -> Status:
         running=version is not None,
         version=version,
         pid=process.pid if process else None,
-        embedded=not external.given(service),
+        embedded=own is None,
     )
 
 
