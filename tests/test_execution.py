@@ -49,7 +49,7 @@ def test_an_error_is_one_line_of_bounded_length_and_the_first_ones_are_enough(gr
 
 def test_a_claim_that_does_not_hold_is_no_error_since_the_kernel_does_not_know_of_pytest(grader):
     outcome = grader.run("from underload import claim; claim('one is two', False)", "1/0")
-    assert outcome["errors"] == {"1": "ZeroDivisionError: division by zero"}
+    assert outcome["errors"] == [{"cell": 2, "error": "ZeroDivisionError: division by zero"}]
 
 
 def test_a_notebook_without_code_is_finished(grader):
