@@ -56,8 +56,9 @@ def test_one_json_object(service):
 def test_an_open_workload(service):
     ended = underload("load", service.url, "--rate", "50", "--seconds", "0.4", "--json")
     facts = json.loads(ended.stdout)
-    assert (facts["rate"], facts["users"], facts["requests"]) == (50, None, 20)
-    assert len(service.seen) == 20
+    assert (facts["rate"], facts["users"], facts["errors"]) == (50, None, 0)
+    assert 19 <= facts["requests"] <= 22  # one more may be open when the window opens
+    assert len(service.seen) >= 29  # with those of the warm-up of 0.2 s
 
 
 def test_a_line_for_people(service):
@@ -101,10 +102,10 @@ def test_wrong_usage(arguments):
     [
         ("http://127.0.0.1:1",),
         ("http://127.0.0.1:1", "--users", "0"),
-        ("https://127.0.0.1:1", "--users", "5"),
+        ("ftp://127.0.0.1:1", "--users", "5"),
         ("http://8.8.8.8/", "--users", "5"),
     ],
-    ids=["no workload", "no users", "https", "a public address"],
+    ids=["no workload", "no users", "ftp", "a public address"],
 )
 def test_what_makes_no_sense_is_one_sentence(arguments):
     ended = underload("load", *arguments)
