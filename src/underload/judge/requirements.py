@@ -22,7 +22,7 @@ class Check:
         requirement: what is required, one sentence, as the learner reads it.
         points: what meeting it is worth.
         look: where in the lesson to look.
-        hint: shown when it has failed a second time.
+        hint: what helps somebody who is stuck; `Lab.check` says when it is shown.
         observe: the function that observes; its parameters name what it needs.
     """
 
