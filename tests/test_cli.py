@@ -14,8 +14,6 @@ from conftest import all_gone
 from fastapi import FastAPI, Request
 
 from underload import serve
-from underload.errors import UnderloadError
-from underload.study import find_lesson
 
 COMMAND = f"{sysconfig.get_path('scripts')}/underload"
 SHORT = ("--users", "5", "--seconds", "0.3")
@@ -152,9 +150,8 @@ def test_it_runs_as_a_module_and_starts_without_the_numbers():
     assert ended.stdout == "[]\n"
 
 
-def test_a_lab_is_found_by_its_number_and_not_its_second_copy(tmp_path):
-    for name in ("01-blocking.fresh.ipynb", "01-blocking.ipynb"):
-        (tmp_path / name).touch()
-    assert find_lesson("1", tmp_path).name == "01-blocking.ipynb"
-    with pytest.raises(UnderloadError, match="no lesson '07'"):
-        find_lesson("07", tmp_path)
+def test_a_lesson_that_is_not_there_is_one_sentence_and_makes_nothing():
+    ended = underload("study", "no-such-lesson", "--no-browser")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("underload: There is no 'no-such-lesson' in notebooks; choose one of 00-")
+    assert ended.stderr.count("\n") == 1

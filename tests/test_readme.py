@@ -9,7 +9,10 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[1]
 README = (CHECKOUT / "README.md").read_text()
-LESSON_ROWS = re.findall(r"^\| \d\d \| \[.*?\]\((.*?)\) \| (.*) \|$", README, re.MULTILINE)
+LESSONS = re.findall(r"^\| \d\d[a-z]? \| \[.*?\]\((.*?)\) \| .* \|$", README, re.MULTILINE)
+ABOVE, _, BELOW = README.partition("<details>")
+FOLDED, _, _ = BELOW.partition("</details>")
+HEADLINES = re.findall(r"^- \[\d\d[a-z]?\]\((.*?)\): (.*)$", FOLDED, re.MULTILINE)
 
 
 def outputs(notebook):
@@ -19,12 +22,16 @@ def outputs(notebook):
 
 
 def test_every_lesson_is_on_the_map():
-    assert [link for link, _ in LESSON_ROWS] == [
-        f"notebooks/{path.name}" for path in sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
-    ]
+    assert [f"notebooks/{path.name}" for path in sorted((CHECKOUT / "notebooks").glob("*.ipynb"))] == LESSONS
+    assert [link for link, _ in HEADLINES] == LESSONS
 
 
-@pytest.mark.parametrize("link, measured", LESSON_ROWS)
+def test_no_answer_of_a_lesson_is_told_before_it_is_asked_for():
+    assert not [figure for figure in re.findall(r"\*\*(.*?)\*\*", FOLDED) if figure in ABOVE]
+    assert "![" not in ABOVE
+
+
+@pytest.mark.parametrize("link, measured", HEADLINES)
 def test_each_headline_was_measured_in_its_lesson(link, measured):
     figures = re.findall(r"\*\*(.*?)\*\*", measured)
     said = "\n".join(data.get("text/plain", "") for data in outputs(link))

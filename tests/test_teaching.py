@@ -96,10 +96,34 @@ def test_a_prediction_asked_again_replaces_the_first():
     assert predictions().text == "predictions against outcomes: 1"
 
 
-def test_predictions_without_an_answer_say_what_to_do():
-    predict("req/s", 1)
+@pytest.mark.parametrize("guess", [1, None])
+def test_predictions_without_an_answer_say_what_to_do(guess):
+    predict("req/s", guess)
     with pytest.raises(UnderloadError, match="Run the cells above"):
         predictions()
+
+
+def test_a_question_without_a_number_asks_for_one_and_goes_on(capsys):
+    guess = predict("req/s")
+    assert capsys.readouterr().out == 'Your number goes in: predict("req/s", <number>)\n'
+    plot = compare("throughput", guess, slow=run([10] * 20), fast=run([1] * 200))
+    assert ":" not in [line.get_linestyle() for line in plot.axes[0].lines]
+    assert png(plot)
+    assert repr(guess) == "No prediction: req/s"
+
+
+def test_predictions_leave_out_what_was_given_no_number(capsys):
+    compare("throughput", predict("req/s"), fast=run([1] * 200))
+    assert predictions() is None
+    assert capsys.readouterr().out.splitlines()[1].startswith("You gave none of the predictions a number")
+    compare("throughput", predict("req/s, later", 500), fast=run([1] * 200))
+    assert predictions().text == "predictions against outcomes: 1"
+
+
+@pytest.mark.parametrize("guess", ["many", ..., [500]])
+def test_a_prediction_that_is_no_number_is_one_sentence(guess):
+    with pytest.raises(UnderloadError, match=r"is a number, .* write predict\('req/s', 500\)"):
+        predict("req/s", guess)
 
 
 def test_an_unknown_metric_names_those_there_are():

@@ -35,13 +35,13 @@ def shell(script, folder, **environment):
 @pytest.fixture
 def fork(tmp_path):
     """A repository with two labs, one of which the second commit changed, and the first commit."""
-    (tmp_path / "labs").mkdir()
+    (tmp_path / "study/labs").mkdir(parents=True)
     for name in ("00-measuring", "01-blocking"):
-        (tmp_path / f"labs/{name}.ipynb").write_text("shipped")
+        (tmp_path / f"study/labs/{name}.ipynb").write_text("shipped")
     shell("git init -q && git add . && git commit -qm shipped", tmp_path)
     before = shell("git rev-parse HEAD", tmp_path)
-    (tmp_path / "labs/01-blocking.ipynb").write_text("solved")
-    (tmp_path / "labs/notes, mine.ipynb").write_text("a name that a shell would split")
+    (tmp_path / "study/labs/01-blocking.ipynb").write_text("solved")
+    (tmp_path / "study/labs/notes, mine.ipynb").write_text("a name that a shell would split")
     shell("git add . && git commit -qm solved", tmp_path)
     return tmp_path, before
 

@@ -35,11 +35,12 @@ def study(
     lesson: Annotated[str, typer.Argument(help="A lesson's number or name.")] = "00",
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
     lab: Annotated[bool, typer.Option("--lab", help="Open the lesson's lab instead.")] = False,
+    ip: Annotated[str, typer.Option(help="Where to listen: in a container 0.0.0.0.")] = "127.0.0.1",
 ) -> None:
-    """Open JupyterLab on a lesson."""
+    """Open JupyterLab on a copy of a lesson, your own: made in study/ the first time, never overwritten."""
     from underload.study import open_course
 
-    open_course(lesson, browser, lab)
+    open_course(lesson, browser, lab, ip)
 
 
 @app.command()
@@ -50,7 +51,8 @@ def doctor() -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("", "what", "found", "what to do"):
         table.add_column(heading, overflow="fold")
-    findings = list(examine())
+    with console.status("Looking around, and starting each server for a moment"):
+        findings = list(examine())
     for finding in findings:
         table.add_row(finding.mark, finding.what, finding.found, finding.advice)
     console.print(table)

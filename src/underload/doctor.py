@@ -5,6 +5,7 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -13,8 +14,7 @@ import psutil
 
 from underload import noise, services
 from underload.errors import UnderloadError
-from underload.services import BackingService, Status, state
-from underload.waiting import within
+from underload.services import BackingService, embedded, external, state
 
 GIB = 2**30
 USERS, FILES = 1_000, 200  # the most that a lesson asks for; what a kernel has open besides their sockets
@@ -37,7 +37,10 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Yield what there is to say about this machine within some two seconds, starting nothing."""
+    """Yield what there is to say about this machine, in a few seconds.
+
+    Each server is asked a question; one that does not run is started for that, and stopped again.
+    """
     for examination in (_machine, _memory, _open_files, _packages, _services, _disk, _power, _noise):
         try:
             yield from examination()
@@ -54,7 +57,7 @@ def _machine() -> Iterator[Finding]:
     fit, cores = platform.system() in ("Linux", "Darwin"), _usable_cores()
     advice = _unless(fit, "Work in WSL, or in the container of compose.yaml.")
     yield Finding("system", platform.platform(terse=True), advice, serious=not fit)
-    advice = "BackingService and load share it: compare only what this machine measured, as ratios."
+    advice = "A service and its load share it: compare only what this machine measured, as ratios."
     yield Finding("processor cores", f"{cores:g}", _unless(cores >= 2, advice))
 
 
@@ -103,26 +106,23 @@ def _version(package: str) -> str:
 
 
 def _services() -> Iterator[Finding]:
+    with ThreadPoolExecutor() as crew:  # each waits for its server
+        yield from crew.map(_service, services.ALL)
+
+
+def _service(service: BackingService) -> Finding:
     try:
-        yield from map(_service, services.ALL, within(1.0, services.status))
-    except (UnderloadError, TimeoutError) as error:  # the former says which variable is wrong, and how
-        advice = str(error) or "One does not answer: see which with `underload services status`."
-        yield Finding("services", "not known", advice, serious=True)
+        return Finding(service.title, "; ".join(_answers(service)))
+    except UnderloadError as error:  # says what to do, too
+        return Finding(service.title, "does not work", str(error), serious=True)
 
 
-def _service(service: BackingService, status: Status) -> Finding:
-    if status.running:
-        too_old = service.is_too_old(status.version)
-        advice = f"Use {service.least} or later, or unset {service.variable} to use the embedded one."
-        found = f"{status.version}, running at {status.where}"
-        return Finding(service.title, found, advice if too_old else "", serious=too_old)
-    if not status.embedded:
-        advice = f"Start that server, or unset {service.variable} to use the embedded one."
-        return Finding(service.title, f"no answer from {status.where}", advice, serious=True)
-    if not service.program().exists():
-        own = f"Set {service.variable} to a server of your own, or install" if service.variable else "Install"
-        return Finding(service.title, "absent", f"{own} the course on Linux, macOS or WSL.", serious=True)
-    return Finding(service.title, "embedded, starts when a notebook asks for it")
+def _answers(service: BackingService) -> Iterator[str]:
+    """Yield what a service of the reader's own says, and the embedded one, which labs may have beside it."""
+    if url := external.given(service):
+        yield f"{external.asked(service, url)} answers at {external.place(url)}"
+    if not url or embedded.installed(service):
+        yield f"{'beside it, for labs, ' if url else ''}{embedded.tried(service)} answers"
 
 
 def _disk() -> Iterator[Finding]:

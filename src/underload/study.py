@@ -1,52 +1,71 @@
-"""Open a lesson in JupyterLab."""
+"""Open a lesson in JupyterLab: a copy of the learner's own, in which no answer stands below its question."""
 
 import json
 import os
+import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 
-from underload.course import CHECKOUT
+from underload.authoring import hand_out, is_in_use
+from underload.course import LABS, LESSONS, ROOT, STUDY
 from underload.errors import UnderloadError
 
+NOTEBOOKS = "[0-9][0-9]*-*.ipynb"
 
-def open_course(lesson: str = "00", browser: bool = True, lab: bool = False) -> None:
-    """Become a JupyterLab server that shows one lesson, or its lab, until Ctrl-C.
+
+def open_course(lesson: str = "00", browser: bool = True, lab: bool = False, ip: str = "127.0.0.1") -> None:
+    """Become a JupyterLab server that shows the learner's copy of a lesson, or of its lab, until Ctrl-C.
 
     `lesson` is a number (`1`, `01`), a name (`blocking`) or both (`01-blocking`). Without `browser`,
-    or where there is no display, the address is printed and no browser is opened.
+    or where there is no display, the address is printed and no browser is opened. `ip` is where to listen.
     Raises `UnderloadError` if there is no such lesson, or no course around this package.
     """
-    notebook = find_lesson(lesson, CHECKOUT / ("labs" if lab else "notebooks"))
-    command = lab_command(notebook, CHECKOUT, browser and _has_display())
-    Console(highlight=False).print(f"[bold]{notebook.stem}[/bold] in JupyterLab; Ctrl-C here ends it.")
+    notebook = find_lesson(lesson, LABS if lab else LESSONS)
+    own = _own(notebook)
+    present = hand_out(notebook, own)
+    hand_out_others()
+    say = Console(highlight=False, soft_wrap=True).print
+    say(f"[bold]{notebook.stem}[/bold] in JupyterLab, your own copy: {own.relative_to(ROOT)}.")
+    if present != own:
+        say(f"It stays as it is; the course has a newer version, beside it: {present.relative_to(ROOT)}.")
+    say("Ctrl-C here ends JupyterLab.")
+    command = lab_command(own, ROOT, browser and _has_display(), ip)
     # Replacing this process leaves one to signal, so Ctrl-C or a kill reaches JupyterLab itself.
-    os.execve(command[0], command, lab_environment(CHECKOUT))  # noqa: S606  our own interpreter
+    os.execve(command[0], command, lab_environment(ROOT))  # noqa: S606  our own interpreter
 
 
 def find_lesson(lesson: str, folder: Path) -> Path:
     """Return the notebook in `folder` that `lesson` names. Raises `UnderloadError` if there is none."""
-    notebooks = sorted(folder.glob("[0-9][0-9]-*.ipynb"))
-    lessons = [notebook for notebook in notebooks if "." not in notebook.stem]  # no second copies
+    lessons = _notebooks(folder)
     if not lessons:
         raise UnderloadError("The lessons are not here: run `underload study` in a clone of the course.")
-    wanted = lesson.removesuffix(".ipynb").zfill(2)
+    wanted = re.sub(r"^(\d[a-z]?)$", r"0\1", lesson.removesuffix(".ipynb"))
     for notebook in lessons:
         if wanted in (notebook.stem, *notebook.stem.split("-", 1)):
             return notebook
     names = ", ".join(notebook.stem for notebook in lessons)
-    raise UnderloadError(f"There is no lesson {lesson!r}; choose one of {names}.")
+    raise UnderloadError(f"There is no {lesson!r} in {folder.name}; choose one of {names}.")
 
 
-def lab_command(notebook: Path, root: Path, browser: bool) -> list[str]:
+def hand_out_others() -> None:
+    """Make or renew the learner's copy of each notebook not yet begun, so that links between them lead on."""
+    for notebook in [*_notebooks(LESSONS), *_notebooks(LABS)]:
+        with suppress(UnderloadError):  # said when that one is asked for
+            if not is_in_use(_own(notebook)):
+                hand_out(notebook, _own(notebook))
+
+
+def lab_command(notebook: Path, root: Path, browser: bool, ip: str = "127.0.0.1") -> list[str]:
     """Return the command that serves the folder `root` and shows `notebook`, which is inside it."""
     command = [
         *(sys.executable, "-m", "jupyterlab"),
         *("--log-level=ERROR", "--LabApp.log_level=ERROR", "--ServerApp.log_format=%(message)s"),
         "-y",  # one Ctrl-C is enough
         "--LabApp.extension_manager=readonly",  # else it asks the package index
-        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.ip={ip}",
         f"--ServerApp.root_dir={root}",
         f"--LabApp.default_url=/lab/tree/{notebook.relative_to(root).as_posix()}",
     ]
@@ -70,6 +89,14 @@ def lab_environment(root: Path) -> dict[str, str]:
         "JUPYTER_RUNTIME_DIR": str(state / "runtime"),
         "JUPYTERLAB_WORKSPACES_DIR": str(state / "workspaces"),
     }
+
+
+def _notebooks(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob(NOTEBOOKS)) if "." not in path.stem]  # no second copies
+
+
+def _own(notebook: Path) -> Path:
+    return STUDY / notebook.parent.name / notebook.name
 
 
 def _has_display() -> bool:

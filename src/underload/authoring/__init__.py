@@ -1,4 +1,4 @@
-"""A lab's author: what a solution is, the parts of a notebook, and the release of labs from solutions."""
+"""An author's work: what a solution is, a notebook's parts, the release of labs, a learner's copies."""
 
 from underload import lightly  # noqa: F401
 from underload.doors import doors
@@ -8,6 +8,8 @@ __getattr__, __dir__ = doors(
     {
         "STEM": "notebook",
         "check_name": "notebook",
+        "hand_out": "workbook",
+        "is_in_use": "workbook",
         "judged_as": "notebook",
         "lab_from": "labs",
         "lab_stems": "notebook",

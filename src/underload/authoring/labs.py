@@ -1,23 +1,19 @@
 """Labs, made from their solutions: a learner's copy of each, which never replaces what a learner wrote."""
 
 import copy
-import hashlib
 import json
-import re
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 from nbformat import NotebookNode
 
+from underload.authoring.copies import FRESH, OF_THE_MACHINE, digest, is_untouched, named, places
 from underload.authoring.notebook import protected, read_own, roles, text_of, written
 from underload.authoring.solution import read_solution
 from underload.course import LABS, SOLUTIONS
 from underload.files import write_whole
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-OF_THE_MACHINE = ("kernelspec", "language_info", "widgets", "underload")
-FRESH = re.compile(r".+\.fresh(-\d+)?")
 
 
 def release(check: bool = False, solutions: Path = SOLUTIONS, labs: Path = LABS) -> list[str]:
@@ -58,13 +54,6 @@ def lab_from(solution: Path) -> NotebookNode:
     return lab
 
 
-def digest(lab: NotebookNode) -> str:
-    """Return a digest of all that a person wrote in a notebook. Running it does not change the digest."""
-    others = {key: value for key, value in lab.metadata.items() if key not in OF_THE_MACHINE}
-    wrote = json.dumps([others, [written(cell) for cell in lab.cells]], sort_keys=True)
-    return hashlib.sha256(wrote.encode()).hexdigest()
-
-
 def _blank(cell: NotebookNode) -> NotebookNode:
     cell.metadata = NotebookNode(written(cell)["metadata"])
     if cell.cell_type == "code":
@@ -75,42 +64,26 @@ def _blank(cell: NotebookNode) -> NotebookNode:
 def _publish(path: Path, text: str) -> Iterator[str]:
     if path.exists() and path.is_file() and path.read_bytes() == text.encode():
         return
-    for copied in _places(path):
-        if not copied.exists() or _is_untouched(copied):
+    for copied in places(path):
+        if not copied.exists() or is_untouched(copied):
             break
     write_whole(copied, text)
     if copied == path:
-        yield f"Wrote {_named(path)}."
+        yield f"Wrote {named(path)}."
     else:
         yield (
-            f"{_named(path)} has been worked on and stays as it is: "
-            f"a fresh copy of the lab is {_named(copied)}."
+            f"{named(path)} has been worked on and stays as it is: "
+            f"a fresh copy of the lab is {named(copied)}."
         )
-
-
-def _places(path: Path) -> Iterator[Path]:
-    yield path
-    yield path.with_name(f"{path.stem}.fresh.ipynb")
-    for number in count(2):
-        yield path.with_name(f"{path.stem}.fresh-{number}.ipynb")
-
-
-def _is_untouched(path: Path) -> bool:
-    """Tell whether this is a release as it was made. If in doubt it is not: someone's work is at stake."""
-    try:
-        lab = read_own(path)
-        return lab.metadata["underload"]["released"] == digest(lab)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
 
 
 def _differences(released: dict[Path, str]) -> Iterator[str]:
     for path, text in released.items():
         if not path.exists():
-            yield f"{_named(path)} is missing: run underload release."
+            yield f"{named(path)} is missing: run underload release."
         elif not path.is_file() or path.read_bytes() != text.encode():
             for what in _what_differs(path, text):
-                yield f"{_named(path)} is not what its solution makes, {what}: run underload release."
+                yield f"{named(path)} is not what its solution makes, {what}: run underload release."
 
 
 def _what_differs(path: Path, text: str) -> list[str]:
@@ -147,8 +120,4 @@ def _joined(part: object) -> str:
 def _strays(labs: Path, released: dict[Path, str]) -> Iterator[str]:
     for path in sorted(labs.glob("*.ipynb")):
         if path not in released and not FRESH.fullmatch(path.stem) and not path.name.startswith("."):
-            yield f"{_named(path)} has no solution: delete it, or write solutions/{path.name}."
-
-
-def _named(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
+            yield f"{named(path)} has no solution: delete it, or write solutions/{path.name}."

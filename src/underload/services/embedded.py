@@ -29,13 +29,23 @@ _children: list[subprocess.Popen] = []
 
 def running(service: BackingService) -> str:
     """Return the address of our server, which is started if it does not run. Raises UnderloadError."""
-    _check_installed(service)
-    with state.locked(service.name):
-        _check_open(service)
-        address = state.read_address(service.name)
-        if not address or not _found(service, address):
-            address = _start(service, address or _first_address(service))
+    with _ready(service) as (address, _):
         return service.url(address)
+
+
+def tried(service: BackingService) -> str:
+    """Return the version that our server says, started for that if it does not run, and then stopped again.
+
+    Meanwhile nobody else can find it, who would then lose it. Raises UnderloadError.
+    """
+    with _ready(service) as (address, is_new):
+        try:
+            return service.probe(service.url(address))
+        except NotAnswering:
+            raise _failure(service, "runs but does not answer") from None
+        finally:
+            if is_new:
+                _end(service)
 
 
 def process(service: BackingService) -> psutil.Process | None:
@@ -92,6 +102,19 @@ def down(service: BackingService) -> Iterator[None]:
         finally:
             if _start(service, address) != address:
                 raise UnderloadError(f"{service.title} lost its port {address.port}: run the notebook anew.")
+
+
+@contextmanager
+def _ready(service: BackingService) -> Iterator[tuple[Address, bool]]:
+    """Hold our server's lock while it runs. Yield its address and whether it was started for that."""
+    _check_installed(service)
+    with state.locked(service.name):
+        _check_open(service)
+        address = state.read_address(service.name)
+        if address and _found(service, address):
+            yield address, False
+        else:
+            yield _start(service, address or _first_address(service)), True
 
 
 def _end(service: BackingService) -> bool:

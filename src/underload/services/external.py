@@ -41,6 +41,12 @@ def given(service: BackingService) -> str | None:
 
 def checked(service: BackingService, url: str) -> str:
     """Return a URL behind which a server answers that is new enough, or raise UnderloadError within 5 s."""
+    asked(service, url)
+    return url
+
+
+def asked(service: BackingService, url: str) -> str:
+    """Return the version of the server behind a URL, or raise UnderloadError within 5 s if it will not do."""
     try:
         version = service.probe(url)
     except NotAnswering as reason:
@@ -53,7 +59,7 @@ def checked(service: BackingService, url: str) -> str:
             f"{service.title} at {place(url)} is {version}, and the course needs {service.least} or later: "
             f"use a newer server, or unset {service.variable} to use the embedded one."
         )
-    return url
+    return version
 
 
 def place(url: str) -> str:

@@ -24,7 +24,7 @@ def compare(
 
     Args:
         metric: a number of a `Result`, such as ``"throughput"``; for plain numbers, their unit.
-        guess: what was predicted for the last of ``measured``; it is dotted, and its outcome is noted.
+        guess: what was predicted for the last of ``measured``; its outcome is noted, and its number dotted.
         ceiling: the name of a ceiling of lesson 00, drawn as a limit if this machine has been measured.
         **measured: the runs, or plain numbers, by name; before comes first, after comes last.
     """
