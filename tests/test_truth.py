@@ -82,7 +82,7 @@ def test_a_busy_service_is_believed_with_few_users(known):
     """Two users fill it as ten do, though each spends a good part of its time in the generator."""
     url = known(Known())
     few, many = load(url, users=4), load(url, users=10)
-    assert few.throughput == pytest.approx(many.throughput, rel=0.15)
+    assert few.throughput > 0.85 * many.throughput
     assert few.generator_cpu / 4 > 0.025
     assert few.service_cpu > 0.85
     assert not few.is_doubted("throughput"), few

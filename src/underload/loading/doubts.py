@@ -24,6 +24,7 @@ LEAST_OWN_MS = {50: 0.2, 99: 0.5}  # and below which it does not matter
 LEAST_OPEN = 0.97  # of the users, who should always have a request open
 MOST_ADRIFT = 0.03  # between the requests open by the generator's count and by the rows
 MOST_UNSTEADY = 0.2  # between the requests open and throughput × mean latency
+LEAST_ADRIFT = 3  # requests, which a few slow ones at an edge of the window may make
 MOST_WAVES = 0.1  # of the answers, that are counted or not as the window shifts
 FEW = 10  # answers
 
@@ -190,10 +191,10 @@ def _unsteady(run: "Result") -> Doubt | None:
     still_open = int(((run.started < run.seconds) & (run.ended >= run.seconds)).sum())
     known = run.latencies_ms.size and not run.unstarted and not _waves(run)
     larger = max(run.in_flight, run.littles_product)
-    if not known or abs(run.in_flight - run.littles_product) <= max(1, MOST_UNSTEADY * larger):
+    if not known or abs(run.in_flight - run.littles_product) <= max(LEAST_ADRIFT, MOST_UNSTEADY * larger):
         return None
-    if run.rate is not None and run.in_flight > run.littles_product:
-        open_before = int(((run.started < 0) & (run.ended >= 0)).sum())
+    open_before = int(((run.started < 0) & (run.ended >= 0)).sum())
+    if run.rate is not None and still_open > 2 * open_before:
         return Doubt(
             "latency",
             f"Requests piled up: {open_before:,} were open when the window opened and {still_open:,} when it "
