@@ -21,7 +21,7 @@ def own_process(service: BackingService, url: str) -> psutil.Process:
         UnderloadError: it is a server of the learner's own, or does not run.
     """
     if not embedded.serves(service, url):
-        why = f"This check pauses or kills {service.title} or reads its log, and a server of your own is left alone"
+        why = f"This check pauses or kills {service.title} or reads its log, and leaves your own server alone"
         if not embedded.installed(service):
             raise UnderloadError(
                 f"{why}, and the course's does not run on {platform.system()} ({platform.machine()}): "
