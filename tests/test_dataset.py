@@ -4,6 +4,9 @@ import hashlib
 import os
 import re
 import shutil
+import signal
+import subprocess
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +17,8 @@ from kernels import kernel, new_home, said, until
 
 from underload import services
 from underload.errors import UnderloadError
-from underload.services import dataset
+from underload.services import dataset, state
+from underload.services.database import Postgres
 from underload.services.dataset import flights
 from underload.waiting import finish
 
@@ -340,6 +344,46 @@ def test_own_server_with_an_ordinary_role(role, monkeypatch):
     assert dsn.startswith("postgresql://somebody:") and dsn.endswith("?application_name=x")
     assert value(dsn, "SELECT count(*) FROM flights") == 336_776
     assert value(dsn, "SELECT tableowner FROM pg_tables WHERE tablename = 'flights'") == "somebody"
+
+
+@pytest.fixture
+def packaged(home, monkeypatch):
+    """Set DATABASE_URL to a PostgreSQL as the system's packages have it, and give its major version."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not found:
+        pytest.skip("no package of PostgreSQL is installed")
+    folder, port = Path(tempfile.mkdtemp(prefix="underload-")), state.free_port()
+    (folder / "password").write_text("hunter2")
+    for path in (folder, folder / "password"):
+        state.give_to_account(path)
+    data, how = folder / "data", {"cwd": folder, **state.account()}
+    options = ["-U", "postgres", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}", "-E", "UTF8"]
+    subprocess.run(
+        [found[0].with_name("initdb"), "-D", data, *options], check=True, capture_output=True, **how
+    )
+    settings = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen([found[0], "-D", data, "-p", str(port), *settings], stderr=log, **how)
+    try:
+        until(lambda: not state.is_free(port))
+        monkeypatch.setenv("DATABASE_URL", f"postgresql://postgres:hunter2@127.0.0.1:{port}/postgres")
+        yield int(found[0].parts[-3])
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(20)
+        shutil.rmtree(folder)
+
+
+def test_own_server_from_the_systems_packages(packaged, monkeypatch):
+    dsn = flights()
+    assert value(dsn, "SHOW server_version_num")[:-4] == str(packaged)
+    assert value(dsn, "SELECT count(*) FROM flights") == 336_776
+    assert value(dsn, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") is False
+    assert value(flights(lab=True), "SHOW server_version_num").startswith("18")
+    monkeypatch.setattr(Postgres, "least", packaged + 1)
+    with pytest.raises(UnderloadError) as error:
+        flights()
+    assert f"needs {packaged + 1} or later" in sentence(error)
 
 
 def test_copies_name_this_process(home):

@@ -503,7 +503,8 @@ def test_a_lab_has_the_courses_servers_beside_ones_own(shared, monkeypatch):
         assert services.valkey(lab=True) == ours[1]
         shown = [(each.name, each.where) for each in services.status() if each.name != "Caddy"]
         assert [place for _, place in shown] == [f"127.0.0.1:{port_of(each)}" for each in (dsn, url, *ours)]
-        assert [name for name, _ in shown] == ["PostgreSQL", "Valkey"] * 2
+        names = ["PostgreSQL", "Valkey", "PostgreSQL for labs", "Valkey for labs"]
+        assert [name for name, _ in shown] == names
 
 
 @pytest.mark.parametrize(("kind", "face"), [(Postgres, services.postgres), (Valkey, services.valkey)])

@@ -21,15 +21,14 @@ def own_process(service: BackingService, url: str) -> psutil.Process:
         UnderloadError: it is a server of the learner's own, or does not run.
     """
     if not embedded.serves(service, url):
-        why = f"This check pauses or kills {service.title} or reads its log, but never your own server's"
+        why = f"This check pauses or kills {service.title} or reads its log, and leaves your own server alone"
         if not embedded.installed(service):
             raise UnderloadError(
                 f"{why}, and the course's does not run on {platform.system()} ({platform.machine()}): "
                 "do this lab on Linux, macOS or WSL to have the check judged."
             )
         raise UnderloadError(
-            f"{why}: write flights(lab=True) or valkey(lab=True) in the lab's first cell, "
-            "and run the notebook again."
+            f"{why}: write {service.handed_by}(lab=True) in the lab's first cell, and run the notebook again."
         )
     process = embedded.process(service)
     if process is None:

@@ -7,9 +7,10 @@ from underload.judge.cache import Cache
 from underload.judge.database import Database
 from underload.judge.requirements import Requirements
 from underload.judge.service import Service
+from underload.services import POSTGRES, VALKEY
 
-# By the names that checks use: what observes a backing service, and what hands its URL to the learner.
-BACKING = {"db": (Database, "flights()"), "cache": (Cache, "valkey()")}
+# What observes a backing service, by the name that checks use.
+BACKING = {"db": (Database, POSTGRES), "cache": (Cache, VALKEY)}
 
 
 class Scene:
@@ -38,11 +39,12 @@ class Scene:
             return Service(self.url)
         if name not in BACKING:
             return self.requirements.upstreams[name]
-        observer, hands_out = BACKING[name]
-        url = self.handed.get(name)
-        if not url:
-            raise UnderloadError(f"This lab needs {hands_out}. Run the cell that calls it before Lab(…).")
-        return observer(url)
+        observer, service = BACKING[name]
+        if url := self.handed.get(name):
+            return observer(url)
+        raise UnderloadError(
+            f"This lab needs {service.title}: run the cell with {service.handed_by}() before Lab(…)."
+        )
 
     def hand(self, name: str, url: str) -> None:
         """Go on with another database or Valkey, which has been handed out in place of the one before."""

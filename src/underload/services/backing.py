@@ -34,6 +34,7 @@ class BackingService(ABC):
     name: str  # of its process and of its files
     title: str  # as people call it
     variable: str | None = None  # the environment variable that names a server to use instead
+    handed_by = ""  # the function that gives a notebook its URL
     least = 0  # the oldest major version that the lessons were run on
     farewell = signal.SIGTERM  # what asks it to end at once and in good order
 

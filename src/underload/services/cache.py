@@ -18,6 +18,7 @@ class Valkey(BackingService):
     name = "valkey-server"
     title = "Valkey"
     variable = "REDIS_URL"
+    handed_by = "valkey"
     least = 7
 
     def program(self) -> Path:

@@ -42,6 +42,7 @@ class Postgres(BackingService):
     name = "postgres"
     title = "PostgreSQL"
     variable = "DATABASE_URL"
+    handed_by = "flights"
     least = 15
     farewell = signal.SIGINT  # its fast shutdown: SIGTERM would wait for every client to leave
 

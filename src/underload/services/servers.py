@@ -1,7 +1,7 @@
 """PostgreSQL, Valkey and Caddy: embedded or the reader's own, started once, found again, stopped."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from underload import channel
 from underload.errors import UnderloadError
@@ -89,7 +89,8 @@ def status() -> list[Status]:
     Embedded servers that run beside one of the reader's own come last.
     """
     beside = [service for service in ALL if external.given(service) and embedded.process(service)]
-    return [*(_status(each, external.given(each)) for each in ALL), *(_status(each, None) for each in beside)]
+    found = [_status(service, external.given(service)) for service in ALL]
+    return found + [replace(_status(each, None), name=f"{each.title} for labs") for each in beside]
 
 
 def stop() -> list[str]:
