@@ -25,7 +25,7 @@ LEAST_OPEN = 0.97  # of the users, who should always have a request open
 MOST_ADRIFT = 0.03  # between the requests open by the generator's count and by the rows
 MOST_UNSTEADY = 0.2  # between the requests open and throughput × mean latency
 LEAST_ADRIFT = 3  # requests, which a few slow ones at an edge of the window may make
-MOST_WAVES = 0.1  # of the answers, that are counted or not as the window shifts
+MOST_WAVES = 0.2  # of the answers, in one wave: the end of the window is then off by half of that, 10 %
 FEW = 10  # answers
 
 
