@@ -14,8 +14,9 @@ from underload.judge import Upstream, check, meanwhile
 stub = Upstream("stub", lambda path: {"ok": True})
 
 SERVE = 0.002  # seconds that the stub needs for an answer when nothing holds it up
-GOOD = 200, 201, 204
-BAD = 307, 400, 404, 500, 503
+GOOD = 200, 201, 204, 304
+BAD = 400, 404, 500, 503
+REDIRECTS = 301, 307, 308
 
 
 def samples(
@@ -79,21 +80,23 @@ def percentiles(service):
 
 @check(
     points=2,
-    look="lesson 00, “The smallest service” and “In production”",
-    hint="A 503 within one millisecond is not a fast answer. What is it to throughput, and what to the p50?",
+    look="lesson 00, “What `load` counts” and “In production”",
+    hint="A 503 within one millisecond is not a fast answer, and a redirect has served nothing.",
 )
 def errors(service):
-    """No answer, or a status outside 200 to 299, is an error, and counts neither as throughput nor in p50 and p99."""
+    """No answer, or a status of 400 or more, is an error. Throughput, p50 and p99 are of good answers alone."""
     window, due = (0.0, 5.0), (0.0, 4.0)  # so every answer arrives within the window as well
     good = samples(random.randint(900, 1_100), 50, due)
     bad = samples(random.randint(300, 400), 1, due, BAD) + samples(40, 100, due, (0,))
-    mixed = random.sample(good + bad, len(good) + len(bad))
+    redirected = samples(random.randint(100, 200), 2, due, REDIRECTS)
+    mixed = [*good, *bad, *redirected]
+    random.shuffle(mixed)
     answer = summary_of(service, [mixed], window)
     answer.number("errors").equals(len(bad))
     answer.number("throughput").within(0.001, of=len(good) / 5.0)
     answer.number("p50_ms").within(0.02, of=percentile([good], 50))
-    with meanwhile("every request is an error"):
-        summary_of(service, [bad], window)["p99_ms"].equals(None)
+    with meanwhile("no request is good"):
+        summary_of(service, [bad, redirected], window)["p99_ms"].equals(None)
     plan = {"url": f"http://127.0.0.1:{unused_port()}", "rate": 50, "seconds": 0.2, "connections": 2}
     with meanwhile("nothing listens at the URL to measure"):
         answer = service.post("/measurements", json=plan)
@@ -109,7 +112,7 @@ def unused_port() -> int:
 
 @check(
     points=1,
-    look="lesson 00, “The first request is different”",
+    look="lesson 00, “What `load` counts”",
     hint="Leave out what was due before the window began, at its end, or later. Keep what was due in it and answered later.",
 )
 def window(service):
@@ -129,7 +132,7 @@ def window(service):
 
 @check(
     points=2,
-    look="lesson 00, “The smallest service” and “The first request is different”",
+    look="lesson 00, “What `load` counts”",
     hint="When did the last byte of each good answer arrive? That moment is within the window or it is not.",
 )
 def throughput(service, stub):
