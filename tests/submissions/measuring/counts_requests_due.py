@@ -7,5 +7,5 @@ def summarise(recordings, window):
         "throughput": len(latencies) / (end - begin),
         "p50_ms": float(np.percentile(latencies, 50)) if latencies else None,
         "p99_ms": float(np.percentile(latencies, 99)) if latencies else None,
-        "errors": len(due) - len(latencies),
+        "errors": sum(is_error(sample) for sample in due),
     }

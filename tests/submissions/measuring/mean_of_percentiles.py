@@ -12,5 +12,5 @@ def summarise(recordings, window):
         "throughput": len(arrived) / (end - begin),
         "p50_ms": mean(float(np.percentile(one, 50)) for one in latencies) if latencies else None,
         "p99_ms": mean(float(np.percentile(one, 99)) for one in latencies) if latencies else None,
-        "errors": len(due) - sum(map(len, latencies)),
+        "errors": sum(is_error(sample) for sample in due),
     }
