@@ -26,7 +26,7 @@ def open_database() -> str:
     maintenance = embedded.running(POSTGRES)
     copy = dataset.copied(DATABASE, maintenance)
     admin = Connection(maintenance)
-    owned = Connection(dataset.sibling(admin.dsn, DATABASE))  # nobody has written anything there yet
+    owned = Connection(dataset.sibling(admin.dsn, DATABASE))  # no submission has written anything there yet
     try:
         password = state.new_password()
         _make_role(admin, password)
@@ -45,7 +45,7 @@ def open_database() -> str:
 def close() -> None:
     """End what a submission left running in its servers, and drop its database. Raises UnderloadError.
 
-    A statement goes on when who sent it has been killed, and so does a script.
+    A statement goes on after the process that sent it was killed, and so does a script.
     """
     if embedded.process(POSTGRES):
         admin = Connection(embedded.running(POSTGRES))
@@ -65,7 +65,7 @@ def close() -> None:
 def open_cache() -> str:
     """Return the URL of an empty Valkey for a user who cannot configure, halt or watch it.
 
-    It is the embedded one, started anew, since scripts, functions and clients of the submission before could
+    It is the embedded one, restarted, since scripts, functions and clients of the submission before could
     linger in it. Raises UnderloadError.
     """
     if embedded.process(VALKEY) is None:

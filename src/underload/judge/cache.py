@@ -1,4 +1,4 @@
-"""What a check gets as ``cache``: the Valkey that a service uses, seen by somebody who may see and do all."""
+"""What a check gets as ``cache``: the Valkey that a service uses, seen with an administrator's rights."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -124,7 +124,7 @@ class Cache:
         yield seen
         after = self._counters()
         after.subtract(before)
-        if min(after.values(), default=0) >= 0:  # or somebody reset them, and nothing is known
+        if min(after.values(), default=0) >= 0:  # or they were reset, and nothing is known
             seen.counted = after
 
     @contextmanager
@@ -144,7 +144,7 @@ class Cache:
             yield
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Disconnect."""
         self._client.close()
 
     def _counters(self) -> Counter[str]:

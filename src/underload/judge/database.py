@@ -1,4 +1,4 @@
-"""What a check gets as ``db``: the learner's database, seen by somebody who may see and do all."""
+"""What a check gets as ``db``: the learner's database, seen with an administrator's rights."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress

@@ -98,7 +98,7 @@ class StatementLog:
                 self.transactions.add((int(found["process"]), found["transaction"]))
 
     def rewind(self) -> None:
-        """Read from the beginning next time: a server that starts begins its log anew."""
+        """Read from the beginning next time: a server that starts begins a new log."""
         self._offset = 0
 
     def _records(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What there is to know about one kind of server, whoever runs it."""
+"""What is known about one kind of server, embedded or not."""
 
 import os
 import re
@@ -44,7 +44,7 @@ class BackingService(ABC):
 
     @abstractmethod
     def landmark(self) -> Path:
-        """Return the path on its command line by which our server is told from anybody else's."""
+        """Return the path on its command line that tells our server from any other."""
 
     @abstractmethod
     def command(self, address: Address) -> list[str]:

@@ -5,20 +5,16 @@ import hashlib
 import hmac
 import io
 import os
-import platform
-import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import cache
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import psutil
-
 from underload import channel
 from underload.course import DATA
 from underload.errors import UnderloadError
+from underload.services.copies import copy_name, drop_orphans
 from underload.services.servers import POSTGRES, address
 from underload.waiting import finish
 
@@ -30,12 +26,8 @@ ROWS = {"airlines": 16, "airports": 1_458, "planes": 3_322, "weather": 26_115, "
 LIMIT_SECONDS = 120
 LOCK = "SELECT pg_advisory_lock(20130101)"  # one number for all who share a server
 LOCK_TIMEOUT = "SET lock_timeout = '90s'"
-# Dropping one that is in use would wait 5 s, in vain.
-UNUSED = "SELECT datname FROM pg_database EXCEPT SELECT datname FROM pg_stat_activity"
-CLOCK_DRIFT_SECONDS = 60
 
 ROLE = "underload"
-COPY = re.compile(r"flights_(?P<host>[0-9a-f]{8})_(?P<pid>\d+)_(?P<started>\d+)")
 
 
 _latest: dict[int, str] = {}  # by pid, since what a fork inherits is not its own
@@ -55,7 +47,7 @@ def flights(lab: bool = False) -> str:
     if channel.is_graded():
         dsn = channel.ask("flights")["url"]
     else:
-        dsn = copied(_copy_name(os.getpid()), address(POSTGRES, lab))
+        dsn = copied(copy_name(os.getpid()), address(POSTGRES, lab))
     _latest[os.getpid()] = dsn
     return dsn
 
@@ -94,7 +86,7 @@ async def _make_copy(maintenance: str, name: str) -> str:
         server, owner = await _owner(connection, maintenance)
         template = await _template(connection, server, owner)
         await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        await _drop_orphans(connection)
+        await drop_orphans(connection)
         await connection.execute(f'CREATE DATABASE {name} TEMPLATE {template} OWNER "{owner}"')
     return sibling(server, name)
 
@@ -111,7 +103,7 @@ async def _make_truth(maintenance: str) -> str:
 
 @asynccontextmanager
 async def _alone(maintenance: str) -> AsyncIterator["Connection"]:
-    """Connect, and be the only one who makes databases here until we disconnect, however that comes about."""
+    """Connect, and hold the lock under which databases are made until the connection ends."""
     async with _connected(maintenance) as connection:
         await connection.execute(LOCK_TIMEOUT)
         await connection.execute(LOCK)
@@ -121,7 +113,7 @@ async def _alone(maintenance: str) -> AsyncIterator["Connection"]:
 async def _owner(connection: "Connection", maintenance: str) -> tuple[str, str]:
     """Return a DSN and role for copies to belong to: a superuser's become those of an ordinary role.
 
-    A service that were superuser could use up the connections PostgreSQL keeps for whoever must look in.
+    As a superuser, a service could use up the connections that PostgreSQL reserves for administrators.
     """
     user = await connection.fetchval("SELECT current_user")
     superuser = await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
@@ -143,7 +135,7 @@ async def _template(connection: "Connection", server: str, owner: str) -> str:
     draft = name + "_loading"
     if await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
         return name
-    # Under the lock nobody else is loading, so this is what a killed kernel left.
+    # No other process is loading, since we hold the lock: this is what a killed kernel left.
     await connection.execute(f"DROP DATABASE IF EXISTS {draft} WITH (FORCE)")
     await connection.execute(f'CREATE DATABASE {draft} TEMPLATE template0 OWNER "{owner}"')
     async with _connected(sibling(server, draft)) as loading:
@@ -180,41 +172,6 @@ def _table(file: str) -> Iterator[gzip.GzipFile]:
         yield rows
 
 
-async def _drop_orphans(connection: "Connection") -> None:
-    """Drop copies whose process has ended on this host. Of other hosts' processes we know nothing."""
-    import asyncpg
-
-    for (name,) in await connection.fetch(UNUSED):
-        copy = COPY.fullmatch(name)
-        if copy and copy["host"] == _host() and not _lives(int(copy["pid"]), int(copy["started"])):
-            with suppress(asyncpg.ObjectInUseError, asyncpg.InsufficientPrivilegeError):  # another role's
-                await connection.execute(f"DROP DATABASE IF EXISTS {name}")
-
-
-def _lives(pid: int, started: int) -> bool:
-    """Tell whether the process that had this pid then is still the one that has it."""
-    try:
-        return psutil.Process(pid).create_time() < started + CLOCK_DRIFT_SECONDS
-    except psutil.NoSuchProcess:
-        return False
-
-
-@cache  # by pid, since a fork is somebody else, and a clock set anew must not change our name
-def _copy_name(pid: int) -> str:
-    return f"flights_{_host()}_{pid}_{int(psutil.Process(pid).create_time())}"
-
-
-@cache
-def _host() -> str:
-    """Return what tells apart the machines and containers whose pids mean different processes."""
-    marks = [platform.node()]
-    if (machine := Path("/etc/machine-id")).exists():
-        marks.append(machine.read_text())
-    if (namespace := Path("/proc/self/ns/pid")).is_symlink():
-        marks.append(str(namespace.readlink()))
-    return hashlib.sha256("\n".join(marks).encode()).hexdigest()[:8]
-
-
 def _fingerprint(owner: str) -> str:
     parts = [(DATA / file).read_bytes() for file in ("SHA256SUMS", "schema.sql", "keys.sql")]
     return hashlib.sha256(b"".join([*parts, owner.encode()])).hexdigest()[:12]
@@ -246,7 +203,7 @@ def _explained() -> Iterator[None]:
     except TimeoutError:
         problem = f"was not done with the flights within {LIMIT_SECONDS} s: see what keeps it busy"
     except asyncpg.LockNotAvailableError:
-        problem = "has been preparing the flights for somebody else for 90 s: stop that notebook's kernel"
+        problem = "has been preparing the flights for another notebook for 90 s: stop that notebook's kernel"
     except asyncpg.InsufficientPrivilegeError:
         problem = "lets the role in DATABASE_URL make no databases: have it given CREATEDB (ALTER ROLE)"
     except asyncpg.DiskFullError:

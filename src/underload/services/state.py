@@ -33,8 +33,8 @@ class Address:
 def home() -> Path:
     """Return the state directory: what UNDERLOAD_HOME says, or .underload in the checkout.
 
-    Root's is elsewhere. Whom servers then run as may not enter /root, and a checkout that a container
-    shares with its host may know no other users.
+    Root's is elsewhere. The user that servers then run as may not enter /root, and a checkout that a
+    container shares with its host may know no other users.
     """
     if chosen := os.environ.get("UNDERLOAD_HOME"):
         return Path(chosen).absolute()
@@ -44,7 +44,7 @@ def home() -> Path:
 
 
 def account() -> dict[str, int | list[int]]:
-    """Return whom servers run as: ourselves or, if that is root, nobody, since PostgreSQL refuses root."""
+    """Return the user that servers run as: our own or, for root, nobody, since PostgreSQL refuses root."""
     if os.geteuid() != 0:
         return {}
     import pwd  # not on Windows, where the servers' wheels are missing too
@@ -54,13 +54,13 @@ def account() -> dict[str, int | list[int]]:
 
 
 def is_open(path: Path) -> bool:
-    """Tell whether whom servers run as may enter a directory, or run a program, and get to it."""
+    """Tell whether the user that servers run as can enter this directory, or run this program."""
     path = path.resolve()
     return not account() or all(each.stat().st_mode & stat.S_IXOTH for each in (path, *path.parents))
 
 
 def make_home() -> Path:
-    """Create the state directory. Nobody else can list it, and what is secret in it is closed to them."""
+    """Create the state directory. Other users can neither list it nor read the secrets in it."""
     directory = home()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     now = directory.stat()
@@ -69,19 +69,19 @@ def make_home() -> Path:
             f"The state directory {directory} belongs to another user: "
             "work as that user, or set UNDERLOAD_HOME to a directory of your own."
         )
-    if account():  # who passes through to the directories of its own
+    if account():  # that user passes through it to directories of its own
         directory.chmod(now.st_mode | stat.S_IXOTH)
     return directory
 
 
 def make_directory(directory: Path) -> None:
-    """Create the directory of one server, which nobody but it may enter."""
+    """Create the directory of one server, which only the user that it runs as may enter."""
     directory.mkdir(mode=0o700, exist_ok=True)
     give_to_account(directory)
 
 
 def give_to_account(path: Path) -> None:
-    """Make whom servers run as the owner of a file or directory."""
+    """Make the user that servers run as the owner of a file or directory."""
     if user := account():
         os.chown(path, user["user"], user["group"])
 
@@ -100,12 +100,12 @@ def write_address(name: str, address: Address) -> None:
 
 
 def new_password() -> str:
-    """Return a password that nobody guesses, of characters that a URL need not quote."""
+    """Return a password that cannot be guessed, of characters that a URL need not quote."""
     return secrets.token_urlsafe(24)
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
+    """Return a loopback port on which no program listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -124,10 +124,10 @@ def is_free(port: int) -> bool:
 
 @contextmanager
 def held(port: int) -> Iterator[None]:
-    """Keep a loopback port from being given to anybody. Who connects to it is refused."""
+    """Keep a loopback port from being given to any other program. Connections to it are refused."""
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):  # somebody was faster
+        with suppress(OSError):  # another program was faster
             holder.bind(("127.0.0.1", port))
         yield
 
