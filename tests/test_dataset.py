@@ -361,11 +361,12 @@ def packaged(home, monkeypatch):
     subprocess.run(
         [found[0].with_name("initdb"), "-D", data, *options], check=True, capture_output=True, **how
     )
-    settings = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+    # In English, whatever the system speaks: the log is what tells that it takes connections.
+    settings = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "lc_messages=C"]
     with (folder / "log").open("w") as log:
         server = subprocess.Popen([found[0], "-D", data, "-p", str(port), *settings], stderr=log, **how)
     try:
-        until(lambda: not state.is_free(port))
+        until(lambda: "ready to accept connections" in (folder / "log").read_text())
         monkeypatch.setenv("DATABASE_URL", f"postgresql://postgres:hunter2@127.0.0.1:{port}/postgres")
         yield int(found[0].parts[-3])
     finally:
