@@ -61,6 +61,10 @@ class Load:
         return self._observed(self.result.p99_ms, "p99", "ms")
 
     @property
+    def slowest(self) -> Observed:
+        return self._observed(self.result.max_ms, "the slowest answer", "ms")
+
+    @property
     def errors(self) -> Observed:
         kinds = self._kinds()
         return self._observed(self.result.errors, f"errors ({kinds})" if kinds else "errors")
