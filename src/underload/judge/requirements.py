@@ -24,6 +24,8 @@ class Check:
         look: where in the lesson to look.
         hint: what helps somebody who is stuck; `Lab.check` says when it is shown.
         observe: the function that observes; its parameters name what it needs.
+        measures: whether it compares speeds or cores, and so takes the machine alone. Those that count, wait,
+            kill or compare answers share it with the checks of other jobs.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Check:
     look: str
     hint: str
     observe: Callable[..., None]
+    measures: bool = False
 
     @property
     def needs(self) -> list[str]:
@@ -42,13 +45,15 @@ class Check:
 _collected: list[Check] = []
 
 
-def check(*, points: int, look: str, hint: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def check(
+    *, points: int, look: str, hint: str, measures: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a function a requirement of the lab; the first line of its docstring is what the learner reads."""
 
     def register(observe: Callable[..., None]) -> Callable[..., None]:
         requirement = inspect.getdoc(observe) or ""
         sentence = " ".join(requirement.partition("\n\n")[0].split()).rstrip(".")
-        _collected.append(Check(observe.__name__, sentence, points, look, hint, observe))
+        _collected.append(Check(observe.__name__, sentence, points, look, hint, observe, measures))
         return observe
 
     return register
