@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+from contextlib import contextmanager
 
 import pytest
 
@@ -27,7 +28,7 @@ def says_ok(service):
     """The service says ok."""
     service.get("/")["ok"].equals(True)
 
-@check(points=2, look="lesson 99", hint="Be small.")
+@check(points=2, look="lesson 99", hint="Be small.", measures=True)
 def small(service):
     """The answer has at most 20 bytes."""
     service.get("/").bytes.at_most(20)
@@ -153,14 +154,69 @@ def test_whatever_is_said_to_it_earns_a_sentence_and_no_point(said, serving, tmp
     assert json.loads(terms.record.read_text()) == {}
 
 
-def test_points_of_two_services_are_not_added_up(serving, tmp_path):
-    terms = Terms(record=tmp_path / "record.json")
+def test_a_submission_is_judged_at_its_end_whatever_its_kernel_asks_for(serving, tmp_path):
+    terms = Terms(record=tmp_path / "record.json", longest=1)
     judge = opened(serving(good), terms)
-    ask(judge, ask="check", name="says_ok")
-    assert json.loads(terms.record.read_text())["says_ok"]["points"] == 3
+    for _ in range(2):
+        assert ask(judge, ask="check", name="says_ok") == {"verdict": None}
+    assert json.loads(terms.record.read_text()) == {}
+    judge.judge_all()
+    kept = {name: each["points"] for name, each in json.loads(terms.record.read_text()).items()}
+    assert kept == {"says_ok": 3, "small": 2, "waits": 0, "breaks": 0}
+
+
+def test_a_submission_is_judged_in_an_order_that_it_cannot_know(serving, tmp_path):
+    judge = opened(serving(good), Terms(record=tmp_path / "record.json", longest=0.3))
+    orders = set()
+    for _ in range(5):
+        judge.verdicts = {}
+        judge.judge_all()
+        orders.add(tuple(judge.verdicts))
+    assert len(orders) > 1
+
+
+def test_verdicts_are_kept_as_they_fall(serving, tmp_path):
+    terms = Terms(record=tmp_path / "record.json", longest=0.3)
+    kept = []
+
+    @contextmanager
+    def turn(measures):
+        yield
+        kept.append(len(json.loads(terms.record.read_text())))
+
+    terms.turn = turn
+    opened(serving(good), terms).judge_all()
+    assert kept == [0, 1, 2, 3]
+
+
+def test_while_it_is_judged_a_service_is_not_exchanged(serving, tmp_path):
+    judge = opened(serving(bad), Terms(record=tmp_path / "record.json", longest=0.3))
+    asked = []
+
+    @contextmanager
+    def turn(measures):
+        asked.append(ask(judge, ask="open", lab="mini", url=serving(good), database=None))
+        asked.append(ask(judge, ask="flights"))
+        yield
+
+    judge.terms.turn = turn
+    judge.judge_all()
+    assert asked and all("being judged" in each["error"] for each in asked)
+    assert judge.verdicts["says_ok"].points == 0
+
+
+def test_of_two_services_the_last_is_judged(serving, tmp_path):
+    terms = Terms(record=tmp_path / "record.json", longest=0.3)
+    judge = opened(serving(good), terms)
     ask(judge, ask="open", lab="mini", url=serving(bad), database=None)
-    ask(judge, ask="check", name="small")
-    assert list(json.loads(terms.record.read_text())) == ["small"]
+    judge.judge_all()
+    assert json.loads(terms.record.read_text())["says_ok"]["points"] == 0
+
+
+def test_a_notebook_that_never_opened_a_service_is_judged_on_nothing(tmp_path):
+    terms = Terms(record=tmp_path / "record.json")
+    Observer(terms).judge_all()
+    assert not terms.record.exists()
 
 
 def test_a_graded_run_is_of_one_lab(serving):
@@ -169,37 +225,19 @@ def test_a_graded_run_is_of_one_lab(serving):
     assert refused == {"error": "This is the lab 'mini', not 'other'. Give Lab its name."}
 
 
-def test_a_graded_run_may_not_try_its_luck(serving, tmp_path):
-    terms = Terms(record=tmp_path / "record.json", most_asked=2)
-    judge = opened(serving(bad), terms)
-    for _ in range(2):
-        assert not ask(judge, ask="check", name="says_ok")["verdict"]["passed"]
-    judge.scene.close()
-    assert "often enough" in ask(judge, ask="check", name="says_ok")["error"]
-    assert not json.loads(terms.record.read_text())["says_ok"]["passed"]
-
-
-def test_another_service_is_no_other_chance(serving, tmp_path):
-    terms = Terms(record=tmp_path / "record.json", most_asked=1)
-    judge = opened(serving(bad), terms)
-    ask(judge, ask="check", name="says_ok")
-    ask(judge, ask="open", lab="mini", url=serving(good), database=None)
-    assert "often enough" in ask(judge, ask="check", name="says_ok")["error"]
-    assert json.loads(terms.record.read_text()) == {}
-
-
 def test_a_check_waits_for_its_turn(serving):
     turns = []
 
-    class Turn:
-        def __enter__(self):
-            turns.append("begun")
+    @contextmanager
+    def turn(measures):
+        turns.append(("begun", measures))
+        yield
+        turns.append(("ended", measures))
 
-        def __exit__(self, *exc):
-            turns.append("ended")
-
-    ask(opened(serving(good), Terms(turn=Turn)), ask="check", name="says_ok")
-    assert turns == ["begun", "ended"]
+    judge = opened(serving(good), Terms(turn=turn))
+    for name in ("says_ok", "small"):
+        ask(judge, ask="check", name=name)
+    assert turns == [("begun", False), ("ended", False), ("begun", True), ("ended", True)]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -37,7 +38,7 @@ def run(notebook: Path, kernel: str, limits: Limits, pipe: int) -> None:
         kernel: the name of a kernelspec in there.
         limits: of which those hold here that are about cells.
         pipe: where to tell, a JSON object per line, shorter than PIPE_BUF so that it arrives whole. The end
-            of a notebook is told before it is torn down.
+            of a notebook is told when its kernel still lives, and is left for others to bring about.
     """
     folder = notebook.parent
     _leave_behind(folder)
@@ -118,7 +119,8 @@ class Reporter:
     def pytest_runtest_teardown(self, nextitem: pytest.Item | None) -> None:
         if nextitem is None:
             self.tell("finished")
-            os._exit(0)  # which ends the kernel too: nothing is left that is worth waiting for
+            while True:  # what the notebook has begun to serve is judged now; then we are ended with it
+                signal.pause()
 
     def _await_end(self, manager: Any) -> None:
         """Tell that the kernel has ended, which nbval would find out when the cell's time is over."""

@@ -17,7 +17,6 @@ from underload import sandbox
 from underload.jobs.ending import JudgedRun
 from underload.jobs.worker import Job
 
-PATIENCE = 1.25  # of what a notebook may take at most, before its worker is given up
 START_SECONDS = 120  # that servers may take to be ready for the first one
 FAREWELL_SECONDS = 20
 
@@ -123,8 +122,7 @@ class Crew:
 
     def answer(self) -> tuple[Any, JudgedRun]:
         """Wait for a worker to be done; return its order and the answer."""
-        most = max(worker.job.limits.wall_seconds for worker in self._busy) * PATIENCE
-        events = self._selector.select(most + START_SECONDS)
+        events = self._selector.select(max(worker.job.longest for worker in self._busy) + START_SECONDS)
         worker = events[0][0].data if events else self._busy[0]
         answer = worker.answer() if events else _failure("The grader's worker did not come back.")
         self._selector.unregister(worker.process.stdout)

@@ -4,11 +4,13 @@ import json
 import os
 import select
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
@@ -22,11 +24,35 @@ WALLS = 2  # processes of bubblewrap itself
 End = tuple[str, str]  # how it ended, and why
 
 
-class Watch:
-    """Looks at the descendants of this process, all but the one that reads the notebook and tells of it."""
+class Judgement(Protocol):
+    """What follows the last cell of a notebook: ``over`` is readable at its end."""
 
-    def __init__(self, limits: Limits, reader: int, pipe: int, servers: Path | None = None) -> None:
+    over: socket.socket
+
+    def begin(self) -> None: ...
+
+
+class Watch:
+    """Looks at the descendants of this process, all but the one that reads the notebook and tells of it.
+
+    Args:
+        limits: what they may use.
+        reader: the process that reads the notebook.
+        pipe: where it tells of that.
+        servers: the folder in which servers keep what the notebook stores, if it is given any.
+        judgement: what follows the last cell, if anything does.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        reader: int,
+        pipe: int,
+        servers: Path | None = None,
+        judgement: Judgement | None = None,
+    ) -> None:
         self._limits, self._reader, self._pipe, self._servers = limits, reader, pipe, servers
+        self._judgement, self._is_judged = judgement, False
         self._began = self._cell_began = self._weighed = time.monotonic()
         self._stored_before = _stored(servers)
         self._cell = 1
@@ -42,7 +68,11 @@ class Watch:
         return Ending(ended=ended, reason=reason, errors=self._errors[:MOST_ERRORS])
 
     def _listen(self) -> End | None:
-        if not select.select([self._pipe], [], [], PAUSE)[0]:
+        over = [self._judgement.over] if self._judgement and self._is_judged else []
+        speaking = select.select([self._pipe, *over], [], [], PAUSE)[0]
+        if speaking and speaking[0] in over:
+            return self._over
+        if self._pipe not in speaking:
             return None
         said = os.read(self._pipe, 65536)
         if not said:
@@ -65,16 +95,20 @@ class Watch:
         elif event == "unstarted":
             return "failed", f"No kernel started in the sandbox ({error}): run `underload doctor`."
         elif event == "finished":
+            return self._finished()
+        return None
+
+    def _finished(self) -> End | None:
+        if self._judgement is None:
             return self._over
+        self._judgement.begin()
+        self._is_judged = True
         return None
 
     def _look(self) -> End | None:
-        now = time.monotonic()
-        most = self._limits
-        if now - self._began > most.wall_seconds:
-            return "timeout", f"The notebook took longer than {most.wall_seconds:g} s."
-        if now - self._cell_began > most.cell_seconds + 2 * most.answer_seconds:  # nbval should have ended it
-            return "timeout", f"{self._place} could not be stopped after {most.cell_seconds:g} s."
+        if not self._is_judged and (late := self._late()):
+            return late
+        now, most = time.monotonic(), self._limits
         inside = [each for each in psutil.Process().children(recursive=True) if each.pid != self._reader]
         if len(inside) > most.processes + WALLS:
             return "crashed", f"The notebook ran more than {most.processes} processes at once."
@@ -86,9 +120,17 @@ class Watch:
                 return "crashed", f"The notebook stored more than {most.stored / GB:g} GB in its database."
         return None
 
+    def _late(self) -> End | None:
+        now, most = time.monotonic(), self._limits
+        if now - self._began > most.wall_seconds:
+            return "timeout", f"The notebook took longer than {most.wall_seconds:g} s."
+        if now - self._cell_began > most.cell_seconds + 2 * most.answer_seconds:  # nbval should have ended it
+            return "timeout", f"{self._place} could not be stopped after {most.cell_seconds:g} s."
+        return None
+
     @property
     def _place(self) -> str:
-        return f"Code cell {self._cell}"
+        return "The judgement" if self._is_judged else f"Code cell {self._cell}"
 
     def _end(self, status: int | None) -> str:
         ends = {

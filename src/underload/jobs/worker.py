@@ -20,11 +20,13 @@ from underload.jobs import execution
 from underload.jobs.children import die_with_parent, exit_on_sigterm, fork
 from underload.jobs.ending import JudgedRun
 from underload.jobs.judging import Judge
+from underload.jobs.machine import Machine
 from underload.judge import LONGEST_CHECK, accounts, load_requirements
 from underload.sandbox import Limits, Sandbox
 from underload.services import dataset, state
 
 CELLS = 5  # as long as so many of the longest cells may a whole notebook take
+MOST_CHECKS = 20  # of a lab
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Job:
         jobs: how many these are.
         isolated: whether notebooks run in sandboxes.
         turn: a file to lock while something is measured.
-        cell_seconds: that one cell may take if it has not to wait for other jobs.
+        cell_seconds: that one cell may take.
     """
 
     number: int
@@ -47,14 +49,18 @@ class Job:
 
     @property
     def check_seconds(self) -> float:
-        """How long one check may take, so that its cell is not ended before it."""
-        return min(LONGEST_CHECK, self.cell_seconds / 2)
+        """How long one check may take: no longer than a cell."""
+        return min(LONGEST_CHECK, self.cell_seconds)
 
     @property
     def limits(self) -> Limits:
-        """What one notebook may use. Its checks wait for their turn, after one of each other job at worst."""
-        cell_seconds = self.cell_seconds + (self.jobs - 1) * self.check_seconds
-        return Limits(wall_seconds=CELLS * cell_seconds, cell_seconds=cell_seconds)
+        """What one notebook may use until it is judged."""
+        return Limits(wall_seconds=CELLS * self.cell_seconds, cell_seconds=self.cell_seconds)
+
+    @property
+    def longest(self) -> float:
+        """Seconds in which a notebook is graded, whatever it and those of the other jobs do."""
+        return self.jobs * (self.limits.wall_seconds + MOST_CHECKS * self.check_seconds)
 
     def arguments(self) -> list[str]:
         return [json.dumps(asdict(self))]
@@ -66,24 +72,31 @@ def grade(notebook: Path, lab: str, job: Job) -> JudgedRun:
     Raises:
         UnderloadError: for a reason for which the notebook cannot be blamed.
     """
-    with _servers(lab), tempfile.TemporaryDirectory(prefix="") as folder:
+    machine = Machine(Path(job.turn))
+    with machine.shared() as turn, _servers(lab, machine), tempfile.TemporaryDirectory(prefix="") as folder:
         began = time.monotonic()
-        judge = Judge(lab, Path(folder), Path(job.turn), job.check_seconds)
+        judge = Judge(lab, Path(folder), Path(job.turn), turn, job.check_seconds)
         try:
             sandbox = Sandbox(job.limits, judge=judge.socket, job=job.number, isolated=job.isolated)
-            ending = execution.run(notebook, sandbox, state.home())
+            ending = execution.run(notebook, sandbox, state.home(), judge)
         finally:
             verdicts = judge.end()
+            turn.release()
     return JudgedRun(**dict(ending), verdicts=verdicts, seconds=time.monotonic() - began)
 
 
 @contextmanager
-def _servers(lab: str) -> Iterator[None]:
+def _servers(lab: str, machine: Machine) -> Iterator[None]:
+    """Have ready what a lab's checks look at, and clear up what the notebook did with it.
+
+    The machine is taken for the end alone, since what is ready may stand still while others measure.
+    """
     _in_own_process(lambda: _start_servers(lab))
     try:
         yield
     finally:
-        _in_own_process(accounts.close)
+        with machine.shared():
+            _in_own_process(accounts.close)
 
 
 def _start_servers(lab: str) -> None:

@@ -21,6 +21,7 @@ __getattr__, __dir__ = doors(
         "check": "requirements",
         "every": "expect",
         "fail": "expect",
+        "frozen": "outage",
         "load_requirements": "requirements",
         "meanwhile": "expect",
         "shortened": "expect",

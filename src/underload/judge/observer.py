@@ -2,14 +2,16 @@
 
 import inspect
 import json
+import random
 import re
 import selectors
 import signal
 import socket
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -38,29 +40,33 @@ class Terms:
     Attributes:
         lab: the only lab to be judged, or "" for any.
         record: where verdicts are kept when a submission is graded, or None.
-        turn: held during a check, so that checks on one machine do not disturb each other.
+        turn: held during a check; it is told whether the check measures, and so needs the machine alone.
         longest: seconds that a check may take.
-        most_asked: how often one check may be asked for, whichever service it is of.
     """
 
     lab: str = ""
     record: Path | None = None
-    turn: Callable[[], Any] = nullcontext
+    turn: Callable[[bool], AbstractContextManager[Any]] = lambda measures: nullcontext()
     longest: float = LONGEST_CHECK
-    most_asked: float = float("inf")
 
 
 @dataclass
 class Observer:
-    """What the judge knows while it attends to one kernel."""
+    """What the judge knows while it attends to one kernel.
+
+    A learner alone has one check judged after the other, as they ask for them. A submission has all of them
+    judged by `judge_all` once its notebook has run: a service that knew which check comes next could behave
+    for that one alone.
+    """
 
     terms: Terms = field(default_factory=Terms)
     scene: Scene | None = None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
-    asked: Counter[str] = field(default_factory=Counter)
     times_handed: Counter[str] = field(default_factory=Counter)
     handed: dict[str, str | None] = field(default_factory=dict)
     labs: dict[str, Requirements] = field(default_factory=dict)
+    _is_judging: bool = False
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, line: bytes) -> dict[str, Any]:
         """Answer one request of the kernel. Whatever it sent, this returns."""
@@ -71,9 +77,23 @@ class Observer:
         except (ValueError, RecursionError, AttributeError, LookupError, TypeError):
             return {"error": "The judge did not understand that. Use Lab and lab.check()."}
         try:
-            return wish(self, **request)
+            with self._one_at_a_time:
+                if self._is_judging and wish is not Observer._upstream:
+                    raise UnderloadError("This service is being judged. Nothing of it can change any more.")
+                return wish(self, **request)
         except UnderloadError as error:
             return {"error": str(error)}
+
+    def judge_all(self) -> None:
+        """Observe everything that the lab requires, in an order that nobody can know, and keep the verdicts.
+
+        Kernels are answered meanwhile: a process that the service starts may ask for an upstream.
+        """
+        with self._one_at_a_time:
+            self._is_judging = True
+        checks = list(self.scene.requirements.checks.values()) if self.scene else []
+        for check in random.SystemRandom().sample(checks, len(checks)):
+            self._judge(check)
 
     def _upstream(self, lab: str, name: str) -> dict[str, Any]:
         upstreams = self._requirements(lab).upstreams
@@ -137,13 +157,15 @@ class Observer:
         if check is None:
             known = ", ".join(self.scene.requirements.checks)
             raise UnderloadError(f"This lab has no check {name!r}. Its checks are {known}.")
-        self.asked[name] += 1
-        if self.asked[name] > self.terms.most_asked:
-            raise UnderloadError(f"The check {name!r} has been asked for often enough. Its verdict stands.")
-        with self.terms.turn():
-            self.verdicts[name] = judge(check, self.scene, self.terms.longest)
-        self._keep()
+        if self.terms.record:
+            return {"verdict": None}
+        self._judge(check)
         return {"verdict": self.verdicts[name].model_dump()}
+
+    def _judge(self, check: Check) -> None:
+        with self.terms.turn(check.measures):
+            self.verdicts[check.name] = judge(check, self.scene, self.terms.longest)
+        self._keep()
 
     def _keep(self) -> None:
         if self.terms.record:
