@@ -394,7 +394,6 @@ HARM = {
     ),
     "exits after the first check": Handed(
         SOLVED + "# %% sessions\nimport os\nos._exit(0)",
-        "right",
         status="crashed",
         reason="The kernel ended during code cell 5 (status 0).",
     ),

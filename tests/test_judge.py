@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 
@@ -14,7 +15,7 @@ from underload.errors import UnderloadError
 from underload.finding import NotMet
 from underload.judge import own, requirements
 from underload.judge.lab import Lab
-from underload.judge.observer import Desk, Observer, Terms
+from underload.judge.observer import Desk, Observer, Terms, Undisturbed
 from underload.judge.verdict import Verdict
 from underload.serving import running, start
 
@@ -180,8 +181,8 @@ def test_verdicts_are_kept_as_they_fall(serving, tmp_path):
     kept = []
 
     @contextmanager
-    def turn(measures):
-        yield
+    def turn(alone):
+        yield Undisturbed()
         kept.append(len(json.loads(terms.record.read_text())))
 
     terms.turn = turn
@@ -194,10 +195,10 @@ def test_while_it_is_judged_a_service_is_not_exchanged(serving, tmp_path):
     asked = []
 
     @contextmanager
-    def turn(measures):
+    def turn(alone):
         asked.append(ask(judge, ask="open", lab="mini", url=serving(good), database=None))
         asked.append(ask(judge, ask="flights"))
-        yield
+        yield Undisturbed()
 
     judge.terms.turn = turn
     judge.judge_all()
@@ -229,15 +230,37 @@ def test_a_check_waits_for_its_turn(serving):
     turns = []
 
     @contextmanager
-    def turn(measures):
-        turns.append(("begun", measures))
-        yield
-        turns.append(("ended", measures))
+    def turn(alone):
+        turns.append(("begun", alone))
+        yield Undisturbed()
+        turns.append(("ended", alone))
 
     judge = opened(serving(good), Terms(turn=turn))
     for name in ("says_ok", "small"):
         ask(judge, ask="check", name=name)
     assert turns == [("begun", False), ("ended", False), ("begun", True), ("ended", True)]
+
+
+def test_what_failed_in_a_crowd_is_asked_again_alone(serving):
+    turns = []
+
+    @contextmanager
+    def turn(alone):
+        turns.append(alone)
+        yield Crowded(not alone)
+
+    judge = opened(serving(good), Terms(turn=turn))
+    ask(judge, ask="check", name="says_ok")
+    assert turns == [False]
+    ask(judge, ask="check", name="breaks")
+    assert turns == [False, False, True]
+    ask(judge, ask="check", name="small")
+    assert turns == [False, False, True, True]
+
+
+@dataclass
+class Crowded:
+    was_crowded: bool
 
 
 @pytest.fixture

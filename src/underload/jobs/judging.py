@@ -32,7 +32,7 @@ class Judge:
     Args:
         lab: the only lab it judges.
         folder: a directory closed to others, for its socket and its record.
-        lock: of the machine, on which checks take their turns.
+        machine: on which checks take their turns.
         turn: ours for the notebook's cells, which ends when it is judged.
         longest: seconds that a check may take.
 
@@ -41,7 +41,7 @@ class Judge:
         over: readable once everything has been judged, or the judge has ended.
     """
 
-    def __init__(self, lab: str, folder: Path, lock: Path, turn: Held, longest: float) -> None:
+    def __init__(self, lab: str, folder: Path, machine: Machine, turn: Held, longest: float) -> None:
         self.socket = folder / "judge.sock"
         self._record = folder / "verdicts.json"
         self._failure = folder / "failure"
@@ -54,7 +54,7 @@ class Judge:
         self._pid = os.fork()
         if not self._pid:
             self.over.close()
-            self._be(lab, Machine(lock, self._standing_still), longest, listener, theirs)
+            self._be(lab, machine.but(waiting=self._standing_still), longest, listener, theirs)
         listener.close()
         theirs.close()
 
@@ -74,7 +74,7 @@ class Judge:
                 resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, most))
             prepare()
             turn = {True: machine.alone, False: machine.shared}
-            observer = Observer(Terms(lab, self._record, lambda measures: turn[measures](), longest))
+            observer = Observer(Terms(lab, self._record, lambda alone: turn[alone](), longest))
             desk = Desk(observer)
             desk.listen(listener)
             threading.Thread(target=desk.serve, daemon=True).start()

@@ -2,10 +2,15 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+
+import psutil
+
+IDLE = 0.1  # of the machine: who leaves so much has kept nobody waiting
 
 Waiting = Callable[[], AbstractContextManager[Any]]
 
@@ -18,13 +23,19 @@ class Machine:
 
     Args:
         lock: a file, which need not exist.
+        is_ours: whether it has been taken alone already, for all that is done from now on.
         waiting: what to enter while it has to be waited for.
     """
 
-    def __init__(self, lock: Path, waiting: Waiting = nullcontext) -> None:
+    def __init__(self, lock: Path, is_ours: bool = False, waiting: Waiting = nullcontext) -> None:
         self._room = lock
         self._door = lock.with_name(f"{lock.name}.door")
+        self._is_ours = is_ours
         self._waiting = waiting
+
+    def but(self, **changes: Any) -> "Machine":
+        """Return the same machine, taken in another way."""
+        return Machine(self._room, **{"is_ours": self._is_ours, "waiting": self._waiting, **changes})
 
     @contextmanager
     def shared(self) -> Iterator["Held"]:
@@ -33,6 +44,8 @@ class Machine:
             self._take(door, fcntl.LOCK_SH)
             self._take(room, fcntl.LOCK_SH)
             door.release()
+            if not self._is_ours:
+                room.note()
             yield room
 
     @contextmanager
@@ -44,6 +57,8 @@ class Machine:
             yield room
 
     def _take(self, lock: "Held", how: int) -> None:
+        if self._is_ours:
+            return
         try:
             fcntl.flock(lock.file, how | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -56,9 +71,28 @@ class Held:
 
     def __init__(self, file: int) -> None:
         self.file = file
+        self._noted: tuple[float, float] | None = None
 
     def release(self) -> None:
         fcntl.flock(self.file, fcntl.LOCK_UN)
+
+    def note(self) -> None:
+        """Note what has been done on the machine until now."""
+        self._noted = _clock()
+
+    @property
+    def was_crowded(self) -> bool:
+        """Whether others may have kept us waiting for a core since the machine was shared with them."""
+        if self._noted is None:
+            return False
+        (idle_before, before), (idle, now) = self._noted, _clock()
+        return idle - idle_before < IDLE * (now - before) * (psutil.cpu_count() or 1)
+
+
+def _clock() -> tuple[float, float]:
+    """Return seconds for which the cores have been idle, together, and seconds."""
+    times = psutil.cpu_times()
+    return times.idle + getattr(times, "iowait", 0.0), time.monotonic()
 
 
 @contextmanager

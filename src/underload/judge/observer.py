@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from underload.errors import UnderloadError
 from underload.files import write_whole
@@ -33,6 +33,20 @@ MOST_HANDED = 20  # databases, or Valkeys, in one run: each takes a moment of a 
 SERVED_AT = re.compile(r"http://127\.0\.0\.1:(\d{1,5})")
 
 
+class Turn(Protocol):
+    """A check's turn on a machine that is shared."""
+
+    @property
+    def was_crowded(self) -> bool:
+        """Whether others may have kept the service waiting."""
+
+
+class Undisturbed:
+    """The turn of a learner who is alone."""
+
+    was_crowded = False
+
+
 @dataclass
 class Terms:
     """On what terms a judge observes. A learner alone is trusted, since there is nobody to deceive.
@@ -40,13 +54,14 @@ class Terms:
     Attributes:
         lab: the only lab to be judged, or "" for any.
         record: where verdicts are kept when a submission is graded, or None.
-        turn: held during a check; it is told whether the check measures, and so needs the machine alone.
+        turn: held during a check; it is told whether the check is to have the machine alone, as one that
+            measures needs it, and yields what tells whether others may have disturbed a check.
         longest: seconds that a check may take.
     """
 
     lab: str = ""
     record: Path | None = None
-    turn: Callable[[bool], AbstractContextManager[Any]] = lambda measures: nullcontext()
+    turn: Callable[[bool], AbstractContextManager[Turn]] = lambda alone: nullcontext(Undisturbed())
     longest: float = LONGEST_CHECK
 
 
@@ -163,8 +178,13 @@ class Observer:
         return {"verdict": self.verdicts[name].model_dump()}
 
     def _judge(self, check: Check) -> None:
-        with self.terms.turn(check.measures):
-            self.verdicts[check.name] = judge(check, self.scene, self.terms.longest)
+        with self.terms.turn(check.measures) as turn:
+            verdict = judge(check, self.scene, self.terms.longest)
+            is_final = verdict.passed or not turn.was_crowded
+        if not is_final:  # what a neighbour did to a service is not its fault
+            with self.terms.turn(True):
+                verdict = judge(check, self.scene, self.terms.longest)
+        self.verdicts[check.name] = verdict
         self._keep()
 
     def _keep(self) -> None:
