@@ -69,7 +69,8 @@ lab = Lab()
 check = lab.check
 builtins.print = lambda *_: None
 """,
-        lab=OTHER,
+        "doubled",
+        OTHER,
     ),
     "replaces the module of Lab": Handed(
         lab=OTHER,
@@ -582,7 +583,7 @@ burning = [asyncio.ensure_future(burn()) for _ in range(3)]
 burning.append(asyncio.ensure_future(redis.from_url(url).eval("while 1 do end", 0)))
 await asyncio.sleep(0.3)
 """,
-        ALL,
+        "doubled",
     ),
     "leaves a daemon": Handed(
         HALF

@@ -11,6 +11,34 @@ import pytest
 from underload.finding import UNDER_PYTEST
 from underload.serving import running
 
+# Modules that put no load on anything; `pytest -m quick` runs them for whoever changes a line.
+QUICK = {
+    f"test_{name}"
+    for name in (
+        *(
+            "cli",
+            "dataset",
+            "doctor",
+            "expect",
+            "graft",
+            "house",
+            "judge",
+            "lessons",
+            "loopback",
+            "machine",
+            "nbval",
+        ),
+        *("readme", "release", "report", "result", "samples", "seccomp", "study", "submission", "teaching"),
+        *("workflow",),
+    )
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem in QUICK:
+            item.add_marker(pytest.mark.quick)
+
 
 @pytest.fixture(autouse=True)
 def app_stopped():

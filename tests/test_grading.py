@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(bool(sandbox.unavailable()), reason=sandbox.unav
 
 SECONDS = 600
 COMMAND = [sys.executable, "-c", "from underload.cli import main; main()", "grade"]
-LOCK = f"underload-turn-{os.getuid()}.lock"  # stays, since others may hold it
+LOCKS = [f"underload-turn-{os.getuid()}.lock{end}" for end in ("", ".door")]  # stay: others may hold them
 
 # What is not run at all: the file's content, and what is said of it.
 REJECTED = {
@@ -304,7 +304,7 @@ def test_nothing_that_was_started_goes_on(graded):
 
 
 def test_no_temporary_file_stays(graded):
-    assert graded.left() == [LOCK]
+    assert graded.left() == LOCKS
 
 
 def test_no_secret_and_nothing_of_a_submission_is_written_elsewhere(graded):
@@ -367,7 +367,7 @@ def test_killed_half_way_and_resumed_it_ends_the_same(place):
     process.kill()
     process.communicate()
     assert started and all_gone(started)
-    assert len(place.left()) == 2  # it could not remove its folder
+    assert len(place.left()) == len(LOCKS) + 1  # it could not remove its folder
     before = place.records()
     assert 2 <= len(before) < 4
 
@@ -380,7 +380,7 @@ def test_killed_half_way_and_resumed_it_ends_the_same(place):
     untouched = [key for key in before if key[0] != changed]
     assert [place.records()[key] for key in untouched] == [before[key] for key in untouched]
     assert [row["student"] for row in place.rows()] == list("abcd")
-    assert place.left() == [LOCK]
+    assert place.left() == LOCKS
 
 
 def test_stopped_it_leaves_a_gradebook_and_nothing_else(place):
@@ -394,7 +394,7 @@ def test_stopped_it_leaves_a_gradebook_and_nothing_else(place):
     assert process.returncode == 128 + signal.SIGTERM
     assert all_gone(started, seconds=1)
     assert [row["student"] for row in place.rows()] == ["a"]
-    assert place.left() == [LOCK]
+    assert place.left() == LOCKS
 
 
 def test_a_lab_whose_checks_fail_to_load_is_the_graders_failure_and_no_one_elses(place):
@@ -451,7 +451,7 @@ def test_a_worker_that_dies_is_followed_by_another(place):
     said, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 1 and "The grader's worker ended" in said
     assert {record.student: record.points for record in place.records().values()} == {"a": 0, "b": 1}
-    assert place.left() == [LOCK]
+    assert place.left() == LOCKS
 
 
 def test_without_a_sandbox_it_warns_and_grades(place, accomplice):
@@ -464,4 +464,4 @@ def test_without_a_sandbox_it_warns_and_grades(place, accomplice):
     points = {record.student: record.points for record in place.records().values()}
     assert points == {"solved": 10, "asks outside": 1}  # as the warning says
     assert all_gone(list(place.started), seconds=1)
-    assert place.left() == [LOCK]
+    assert place.left() == LOCKS

@@ -22,6 +22,7 @@ STEMS = {path.stem.partition("-")[2]: path.stem for path in sorted(SOLUTIONS.glo
 HEADER = re.compile(r"# from (lab|solution); loses: ([\w ]+)\n")
 LESSONS = SOLUTIONS.parent / "notebooks"
 MINUTES = 15
+JOBS = 4  # most checks wait, count or compare: these share the machine
 
 by_lab = pytest.mark.parametrize("lab", STEMS)
 
@@ -60,7 +61,10 @@ def graded(tmp_path_factory):
         folder = tmp_path_factory.mktemp(lab)
         hand_in(folder / "in", lab)
         command = [sys.executable, "-c", f"from {main.__module__} import main; main()", "grade"]
-        subprocess.run([*command, folder / "in", "--out", folder / "out"], check=True, timeout=60 * MINUTES)
+        jobs = ["--jobs", str(JOBS)]
+        subprocess.run(
+            [*command, folder / "in", "--out", folder / "out", *jobs], check=True, timeout=60 * MINUTES
+        )
         records = [json.loads(path.read_text()) for path in (folder / "out").glob("*/*.json")]
         assert {record["status"] for record in records} == {"graded"}
         return {
@@ -75,16 +79,19 @@ def test_the_labs_are_what_the_solutions_release():
     assert release(check=True) == []
 
 
+@pytest.mark.cohort
 @by_lab
 def test_as_shipped_it_fails_every_check(graded, lab):
     assert graded(lab)["as shipped"] == set(load_requirements(lab).checks)
 
 
+@pytest.mark.cohort
 @by_lab
 def test_solved_it_passes_every_check(graded, lab):
     assert graded(lab)["solved"] == set()
 
 
+@pytest.mark.cohort
 @pytest.mark.parametrize("path", WRONG, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_plausible_wrong_service_loses_exactly_what_it_should(graded, path):
     _, loses = HEADER.match(path.read_text()).groups()

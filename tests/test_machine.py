@@ -44,7 +44,9 @@ def other(tmp_path):
     others = []
 
     def enter(how):
-        others.append(Other(lambda waiting: getattr(Machine(tmp_path / "machine.lock", waiting), how)()))
+        others.append(
+            Other(lambda waiting: getattr(Machine(tmp_path / "machine.lock", waiting=waiting), how)())
+        )
         return others[-1]
 
     yield enter
