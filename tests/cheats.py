@@ -443,6 +443,35 @@ grow()
         status="crashed",
         reason="The notebook ran more than 64 processes at once.",
     ),
+    "computes in sessions of its own": Handed(
+        """
+# %% service
+import subprocess, sys
+for _ in range(55):
+    subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
+# %% lab
+import time
+time.sleep(60)
+""",
+        lab=OTHER,
+        status="crashed",
+        reason="The notebook had more than 24 threads compute at once, for long.",
+    ),
+    "computes in its database": Handed(
+        """
+# %% service
+import asyncio
+
+async def burn():
+    connection = await asyncpg.connect(db)
+    await connection.execute("SELECT count(*) FROM generate_series(1, 1000000000000)")
+
+burning = [asyncio.ensure_future(burn()) for _ in range(40)]
+await asyncio.sleep(60)
+""",
+        status="crashed",
+        reason="The notebook had more than 24 threads compute at once, for long.",
+    ),
     "fills the disk": Handed(
         HALF
         + """

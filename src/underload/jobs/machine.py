@@ -4,13 +4,14 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
-IDLE = 0.1  # of the machine: who leaves so much has kept nobody waiting
+# Shares of the machine. Where so much was idle nobody was kept waiting, nor where all others used so little.
+IDLE, OTHERS = 0.1, 0.25
 
 Waiting = Callable[[], AbstractContextManager[Any]]
 
@@ -71,28 +72,42 @@ class Held:
 
     def __init__(self, file: int) -> None:
         self.file = file
-        self._noted: tuple[float, float] | None = None
+        self._noted: Used | None = None
 
     def release(self) -> None:
         fcntl.flock(self.file, fcntl.LOCK_UN)
 
     def note(self) -> None:
         """Note what has been done on the machine until now."""
-        self._noted = _clock()
+        self._noted = Used.until_now()
 
     @property
     def was_crowded(self) -> bool:
         """Whether others may have kept us waiting for a core since the machine was shared with them."""
         if self._noted is None:
             return False
-        (idle_before, before), (idle, now) = self._noted, _clock()
-        return idle - idle_before < IDLE * (now - before) * (psutil.cpu_count() or 1)
+        before, now = self._noted, Used.until_now()
+        total = now.total - before.total
+        idle, ours = now.idle - before.idle, now.ours - before.ours
+        return idle < IDLE * total and total - idle - ours > OTHERS * total
 
 
-def _clock() -> tuple[float, float]:
-    """Return seconds for which the cores have been idle, together, and seconds."""
-    times = psutil.cpu_times()
-    return times.idle + getattr(times, "iowait", 0.0), time.monotonic()
+class Used(NamedTuple):
+    """Seconds of all cores together, since some time in the past."""
+
+    total: float
+    idle: float
+    ours: float  # used by what we can see, which is our own job's where it lives in a sandbox
+
+    @classmethod
+    def until_now(cls) -> "Used":
+        times = psutil.cpu_times()
+        idle = times.idle + getattr(times, "iowait", 0.0)
+        ours = 0.0
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):  # it has just ended, and its parent has its times
+                ours += sum(process.cpu_times()[:4])
+        return cls(time.monotonic() * (psutil.cpu_count() or 1), idle, ours)
 
 
 @contextmanager

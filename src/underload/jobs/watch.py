@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from underload.sandbox import GB, Limits
 
 PAUSE = 0.1  # seconds between two looks, of 1 ms each
 STORED_PAUSE = 2.0  # and between two at what is on disk, of 10 ms each
+WANTING_PAUSE, WANTING_LOOKS = 0.5, 6  # and between two at what threads do, and how many of them count
 WALLS = 2  # processes of bubblewrap itself
 
 End = tuple[str, str]  # how it ended, and why
@@ -53,7 +55,8 @@ class Watch:
     ) -> None:
         self._limits, self._reader, self._pipe, self._servers = limits, reader, pipe, servers
         self._judgement, self._is_judged = judgement, False
-        self._began = self._cell_began = self._weighed = time.monotonic()
+        self._began = self._cell_began = self._weighed = self._counted = time.monotonic()
+        self._wanting: deque[int] = deque(maxlen=WANTING_LOOKS)
         self._stored_before = _stored(servers)
         self._cell = 1
         self._errors: list[CellError] = []
@@ -114,6 +117,16 @@ class Watch:
             return "crashed", f"The notebook ran more than {most.processes} processes at once."
         if _sum(_resident, inside) > most.memory and _sum(_share, inside) > most.memory:
             return "crashed", f"The notebook used more than {most.memory / GB:g} GB of memory."
+        if now - self._counted > WANTING_PAUSE:
+            self._counted = now
+            # Its sessions in a database compute as well. In a sandbox all that we see is its own.
+            ours = psutil.process_iter() if psutil.Process(1).name() == "bwrap" else inside
+            self._wanting.append(sum(map(_wanting, ours)))
+            if len(self._wanting) == WANTING_LOOKS and min(self._wanting) > most.wanting:
+                return (
+                    "crashed",
+                    f"The notebook had more than {most.wanting} threads compute at once, for long.",
+                )
         if now - self._weighed > STORED_PAUSE:
             self._weighed = now
             if _stored(self._servers) - self._stored_before > most.stored:
@@ -149,6 +162,15 @@ def _stored(folder: Path | None) -> int:
             with suppress(OSError):  # it has just been removed
                 total += os.lstat(os.path.join(place, name)).st_blocks * 512  # noqa: PTH118 - fast
     return total
+
+
+def _wanting(process: psutil.Process) -> int:
+    """Return how many threads of a process have a core or wait for one."""
+    wanting = 0
+    for thread in Path(f"/proc/{process.pid}/task").glob("*/stat"):
+        with suppress(OSError):  # it has just ended
+            wanting += thread.read_bytes().rpartition(b") ")[2][:1] == b"R"
+    return wanting
 
 
 def _sum(measure: Callable[[psutil.Process], int], processes: Iterable[psutil.Process]) -> int:

@@ -19,6 +19,7 @@ class Limits:
         data: that one process may reserve (RLIMIT_DATA), stacks of threads included; then MemoryError.
         processes: at once; a notebook that exceeds it is ended.
         threads: of all processes together (RLIMIT_NPROC); then a thread or process cannot be started.
+        wanting: threads that want a core at a time, over some seconds; a notebook that exceeds it is ended.
         file: of one file that is written.
         files: that a process may have open, sockets included.
         scratch: of all files together, in the only directory that can be written to.
@@ -34,6 +35,7 @@ class Limits:
     data: int = 3 * GB
     processes: int = 64
     threads: int = 512
+    wanting: int = 24
     file: int = 256 * MB
     files: int = 8192
     scratch: int = 256 * MB
