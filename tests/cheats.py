@@ -455,7 +455,7 @@ time.sleep(60)
 """,
         lab=OTHER,
         status="crashed",
-        reason="The notebook had more than 24 threads compute at once, for long.",
+        reason="The notebook had more than 48 threads compute at once, for long.",
     ),
     "computes in its database": Handed(
         """
@@ -466,11 +466,11 @@ async def burn():
     connection = await asyncpg.connect(db)
     await connection.execute("SELECT count(*) FROM generate_series(1, 1000000000000)")
 
-burning = [asyncio.ensure_future(burn()) for _ in range(40)]
+burning = [asyncio.ensure_future(burn()) for _ in range(60)]
 await asyncio.sleep(60)
 """,
         status="crashed",
-        reason="The notebook had more than 24 threads compute at once, for long.",
+        reason="The notebook had more than 48 threads compute at once, for long.",
     ),
     "fills the disk": Handed(
         HALF

@@ -35,7 +35,7 @@ class Limits:
     data: int = 3 * GB
     processes: int = 64
     threads: int = 512
-    wanting: int = 24
+    wanting: int = 48
     file: int = 256 * MB
     files: int = 8192
     scratch: int = 256 * MB
