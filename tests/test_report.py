@@ -375,6 +375,16 @@ def test_a_check_that_was_never_reached_is_put_down_to_the_first_error(tmp_path)
     assert said in unescape(report.summary_markdown([record]))
 
 
+def test_an_error_is_told_as_well_where_every_check_was_judged(tmp_path):
+    """Such as of an import, after which the service that was to be repaired was judged."""
+    errors = [CellError(cell=2, error="ImportError: no", line="import no")]
+    lost, won = record(errors=errors), Record.of("b", "01-b", "x", "graded", [verdict()], errors=errors)
+    said = "Code cell 2 raised ImportError: no, at the line “import no”."
+    assert said in Reader(page(lost)).text and said in unescape(report.summary_markdown([lost]))
+    assert table(tmp_path, lost)[0]["reason"] == said
+    assert said not in page(won) and table(tmp_path, won)[0]["reason"] == ""
+
+
 def test_an_error_is_only_text_and_no_novel():
     dull = page(broken("E: x"))
     hostile = page(broken(f"E: {HOSTILE}"))

@@ -107,7 +107,7 @@ class Command:
 
             def show(record: Record) -> None:
                 line = f"{record.student}  {record.lab}  {record.points}/{record.possible}"
-                ending = f"  {record.status}: {record.reason}" if record.reason else ""
+                ending = f"  {record.status}: {record.remark}" if record.remark else ""
                 usual = record.file == f"{record.student}/{record.lab}.ipynb"
                 _say(line + ending + ("" if usual else f"  [{record.file}]"))
                 progress.advance(task)

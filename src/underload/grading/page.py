@@ -114,6 +114,9 @@ def _reason(record: Record) -> Iterator[str]:
         what, advice = BLAMELESS if record.reason.startswith(FAILED) else STATUS[record.status]
         yield f"<aside>\n<h2>{what}</h2>"
         yield f"<p>{_said(record.reason)}</p>\n<p>{advice}</p>\n</aside>"
+    elif record.remark:
+        yield f'<aside class="note">\n<h2>{STATUS["broken"][0]}</h2>'
+        yield f"<p>{_said(record.remark)}</p>\n<p>All checks were judged nevertheless.</p>\n</aside>"
 
 
 def _checks(record: Record) -> Iterator[str]:

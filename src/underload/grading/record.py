@@ -70,6 +70,12 @@ class Record(BaseModel):
         return self
 
     @property
+    def remark(self) -> str:
+        """What kept it from its points, as far as it is known: its reason, or the first error of its cells."""
+        lost = self.points < self.possible
+        return self.reason or (str(self.errors[0]) if lost and self.errors else "")
+
+    @property
     def was_run(self) -> bool:
         """Whether its cells were run at all."""
         return self.status not in ("rejected", "ignored")

@@ -64,7 +64,7 @@ def gradebook(out: Path, records: Iterable[Record]) -> None:
     for best, *others in rows(records):
         seconds = sum(each.seconds for each in (best, *others))
         about = best.points, best.possible, best.status, f"{seconds:.1f}", 1 + len(others)
-        said = best.file, f"{place(best)}.html", best.reason, "; ".join(map(_briefly, others))
+        said = best.file, f"{place(best)}.html", best.remark, "; ".join(map(_briefly, others))
         table.writerow(_defused(str(field)) for field in (best.student, best.lab, *about, *said))
     write_whole(out / "gradebook.csv", text.getvalue())
 
@@ -86,7 +86,7 @@ def _rank(record: Record) -> tuple[int, bool, bool]:
 
 def _briefly(record: Record) -> str:
     result = f"{record.points}/{record.possible}" if record.was_run else record.status
-    return f"{record.file}: {result}{f' ({record.reason})' if record.reason else ''}"
+    return f"{record.file}: {result}{f' ({record.remark})' if record.remark else ''}"
 
 
 def _defused(text: str) -> str:
@@ -150,7 +150,7 @@ def summary_markdown(records: Iterable[Record]) -> str:
 
 
 def _details(record: Record) -> list[str]:
-    said = [record.reason] if record.reason else []
+    said = [record.remark] if record.remark else []
     said += [f"{phrase} (put right before grading)" for phrase in record.restored_cells]
     if record.was_run:
         said += [check.message(hint=True) for check in record.checks if not check.passed]
