@@ -23,13 +23,11 @@ class Rejected(UnderloadError):
 
     Attributes:
         reason: what is wrong and what to do, one sentence.
-        digest: SHA-256 of the file where it could be read, else nothing.
     """
 
-    def __init__(self, reason: str, digest: str = "") -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.digest = digest
 
 
 def parse(content: bytes) -> NotebookNode:

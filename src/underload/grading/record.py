@@ -71,7 +71,7 @@ class Record(BaseModel):
 
     @property
     def remark(self) -> str:
-        """What kept it from its points, as far as it is known: its reason, or the first error of its cells."""
+        """What kept it from points, as far as it is known: its reason, or the first error of its cells."""
         lost = self.points < self.possible
         return self.reason or (str(self.errors[0]) if lost and self.errors else "")
 
