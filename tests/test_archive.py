@@ -118,8 +118,9 @@ def test_the_archives_of_students_in_one_of_the_cohort(place):
 
 def test_a_students_archive_alone_is_the_students(place):
     for inner in ("01-blocking.ipynb", "01-blocking/01-blocking.ipynb", "work/01-blocking.ipynb"):
-        hand_in(place, "alice.zip", packed({inner: notebook()}))
-        assert [each.student for each in found(place)] == ["alice"]
+        beside = {"notes.txt": b"", "data/x.csv": b"", "src/app.py": b""}
+        hand_in(place, "alice.zip", packed({inner: notebook(), **beside}))
+        assert {each.student for each in found(place)} == {"alice"}
 
 
 def test_several_downloads_of_a_platform(place):

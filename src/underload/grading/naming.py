@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 NOTEBOOK, ARCHIVE = ".ipynb", ".zip"
 OF_THE_SYSTEM = {"__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini"}  # beside all that begins with a dot
@@ -75,8 +76,8 @@ def owner(places: Sequence[str], labs: Sequence[str]) -> Owner | None:
 def containers(files: Iterable[Sequence[str]], labs: Sequence[str]) -> set[tuple[str, ...]]:
     """Return the folders and archives, by the names on the way to them, that hold several students.
 
-    These are what learning platforms made, if all that lies on top was named by them, or holds nothing that
-    was not; and an archive that lies there alone, if it holds more than one student's things.
+    These are downloads of a learning platform, in which it named everything, if all that lies on top is such
+    or was named by it; and an archive that lies there alone, if it holds notebooks of more than one student.
 
     Args:
         files: the names on the way to each file.
@@ -84,13 +85,14 @@ def containers(files: Iterable[Sequence[str]], labs: Sequence[str]) -> set[tuple
     """
     tops = defaultdict(list)
     for first, *below in files:
-        if below or is_notebook(first) or is_archive(first):
+        if below or _may_hold(first):
             tops[first].append(below)
     downloads = {top for top, below in tops.items() if all(map(_is_platforms, below))}
     if all(top in downloads or _is_nobodys([top, *below[0]], labs) for top, below in tops.items()):
         return {(top,) for top in downloads}
     [(top, below), *others] = tops.items()
-    if others or not is_archive(top) or not all(below):
+    below = [each for each in below if each and _may_hold(each[-1])]
+    if others or not is_archive(top) or not below:
         return set()
     around = [top]
     while len({each[0] for each in below}) == 1 and all(len(each) > 1 for each in below):
@@ -105,6 +107,10 @@ def lab_in(name: str, labs: Sequence[str]) -> str:
     """Return the one lab that a name holds, or nothing if it holds none or several."""
     found = [lab for lab in labs if _lab_pattern(lab).search(name)]
     return found[0] if len(found) == 1 else ""
+
+
+def _may_hold(name: str) -> bool:
+    return is_notebook(name) or is_archive(name)
 
 
 def _is_platforms(places: Sequence[str]) -> bool:
@@ -134,6 +140,7 @@ def _without_lab(name: str, labs: Sequence[str]) -> str:
     return "" if rest.lower() == "lab" else rest
 
 
+@cache
 def _lab_pattern(lab: str) -> re.Pattern[str]:
     words = "[ _-]".join(map(re.escape, lab.split("-")))
     return re.compile(rf"(?<![^\W_]){words}(?![^\W_])", re.IGNORECASE)
