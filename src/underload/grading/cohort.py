@@ -120,9 +120,9 @@ def pending(found: list[Submission], records: list[Record]) -> list[Submission]:
 
 
 def current(records: list[Record], found: list[Submission]) -> list[Record]:
-    """Return the records without those of files that are gone, while others of the student's are there.
+    """Return the records without those of files that have gone while others took their place.
 
-    Of a student or a lab of which nothing is found, which is another run's, all stay.
+    A student of whom nothing is found, or nothing for that lab, was graded by another run, and stays.
     """
     keys = {each.key for each in found}
     students, labs = {each.student for each in found}, {(each.student, each.lab) for each in found}
