@@ -1,6 +1,7 @@
 """The grader as it is used, from the command line, on a cohort in which nearly everybody means harm."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -10,8 +11,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain, cycle
 from pathlib import Path
@@ -45,7 +48,6 @@ REJECTED = {
     "nested deeply": (b"[" * 100_000 + b"]" * 100_000, "is nested too deeply"),
     "a list": (b"[]", "is not a notebook"),
     "nbformat 3": (b'{"nbformat": 3, "metadata": {}, "worksheets": []}', "is of an older format"),
-    "another lab": (json.dumps(handed_in(HALF, OTHER)).encode(), "metadata says lab '01-other'"),
 }
 # Names that a spreadsheet, a file system or a page could stumble over.
 NAMES = {
@@ -54,7 +56,8 @@ NAMES = {
     "@cmd|'x'!A1": "'@cmd|'x'!A1",
     "-1+2": "'-1+2",
     "<b>Łukasz & 学生": "<b>Łukasz & 学生",
-    "two\nlines": "two\nlines",
+    "two\nlines": r"two\nlines",
+    "\x1b[31m\u202ered": r"\x1b[31m\u202ered",
 }
 
 
@@ -210,6 +213,9 @@ def hand_in_no_files(place: Place) -> None:
     (place.handed / f"a link/{MINI}.ipynb").symlink_to(secret)
     (place.handed / "a linked folder").symlink_to(place.course / "solutions")
     os.mkfifo(place.handed / f"a pipe/{MINI}.ipynb")
+    (place.handed / "nothing").mkdir()
+    (place.handed / "a report").mkdir()
+    (place.handed / "a report/report.pdf").write_text("%PDF")
     (place.handed / f"a folder/{MINI}.ipynb").mkdir()
     with (place.handed / f"100 MB/{MINI}.ipynb").open("wb") as file:
         file.truncate(100_000_000)
@@ -218,6 +224,8 @@ def hand_in_no_files(place: Place) -> None:
 NO_FILES = {
     ("a link", MINI): "symbolic link",
     ("a linked folder", ""): "symbolic link",
+    ("a report", ""): "report.pdf is no notebook",
+    ("nothing", ""): "There is no notebook in it",
     ("a pipe", MINI): "This is not a file",
     ("a folder", MINI): "This is not a file",
     ("100 MB", MINI): "The file has 100 MB",
@@ -279,6 +287,7 @@ def test_names_of_any_kind_have_their_report(graded):
         assert record.points == (student[0] in "O=")
         folder = graded.out / folder_name(student)
         assert sorted(path.name for path in folder.iterdir()) == [f"{OTHER}.html", f"{OTHER}.json"]
+    assert "\x1b[31m" not in graded.said and "\u202e" not in graded.said
 
 
 def test_a_record_is_what_is_documented(graded):
@@ -311,6 +320,100 @@ def test_no_secret_and_nothing_of_a_submission_is_written_elsewhere(graded):
     assert sorted(path.name for path in graded.course.iterdir()) == ["labs", "solutions"]
     assert not [path for path in graded.out.rglob("*") if path.is_symlink()]
     assert stat.S_ISFIFO((graded.handed / f"a pipe/{MINI}.ipynb").stat().st_mode)
+
+
+# What is handed in by other names, and more than once.
+
+SOLVED_OTHER, BROKEN_OTHER = (json.dumps(handed_in(code, OTHER)).encode() for code in (HALF, ""))
+FAILS = json.dumps(handed_in("# %% service\nimport psycopg\napp = 1", OTHER)).encode()
+
+
+def hand_in_by_other_names(place: Place) -> None:
+    """Hand in what platforms, browsers and learners make of one notebook."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("my labs/homework.ipynb", SOLVED_OTHER)
+        opened.writestr("__MACOSX/my labs/._homework.ipynb", b"")
+    files = {
+        "Doe Jane_123456_assignsubmission_file_/01-other.ipynb": SOLVED_OTHER,
+        "roejim_LATE_123_456_01-other-1.ipynb": SOLVED_OTHER,
+        f"folders/{OTHER}/{OTHER}.ipynb": SOLVED_OTHER,
+        "packed.zip": archive.getvalue(),
+        "packed too.zip": b"PK\3\4 half of it",
+        f"several/{OTHER}.ipynb": BROKEN_OTHER,
+        f"several/{OTHER}-Copy1.ipynb": SOLVED_OTHER,
+        f"several/{OTHER} (1).ipynb": SOLVED_OTHER,
+        "several/notes.txt": b"",
+        f"fails/{OTHER}.ipynb": FAILS,
+    }
+    for name, content in files.items():
+        (place.handed / name).parent.mkdir(parents=True, exist_ok=True)
+        (place.handed / name).write_bytes(content)
+
+
+def test_everything_handed_in_is_in_the_gradebook_whatever_it_is_called(place):
+    hand_in_by_other_names(place)
+    before = {path: path.stat().st_mtime_ns for path in place.handed.rglob("*")}
+    code, said = place.grade("--fail-under", "60")
+    assert code == 3, said
+    rows = {(row["student"], row["lab"]): row for row in place.rows()}
+    good = [student for (student, _), row in rows.items() if row["points"] == "1"]
+    assert good == ["Doe Jane", "folders", "packed", "roejim", "several"]
+    several = rows["several", OTHER]
+    assert (several["attempts"], several["file"]) == ("3", f"several/{OTHER} (1).ipynb")
+    assert f"several/{OTHER}-Copy1.ipynb: ignored (This is the same file" in several["others"]
+    assert f"several/{OTHER}.ipynb: 0/1" in several["others"]
+    assert rows["several", ""]["status"] == "ignored" and "notes.txt" in rows["several", ""]["reason"]
+    assert rows["packed", OTHER]["file"] == "packed.zip/my labs/homework.ipynb"
+    assert rows["packed too", ""]["status"] == "rejected" and "broken" in rows["packed too", ""]["reason"]
+    assert len(rows) == 8
+    assert all((place.out / row["page"]).is_file() for row in rows.values())
+    assert "several, 01-other" not in said.splitlines()[-1]
+    assert [line.partition(",")[0] for line in said.splitlines()[-2:]] == ["fails", "packed too"]
+
+    reason = "ModuleNotFoundError: No module named 'psycopg', at the line “import psycopg”."
+    record = place.records()["fails", OTHER]
+    assert record.errors[0].line == "import psycopg"
+    assert record.reason == f"Code cell 2 raised {reason}"
+    page = unescape((place.out / rows["fails", OTHER]["page"]).read_text())
+    assert record.reason in said and record.reason in page
+
+    again = [path.stat().st_mtime_ns for path in place.out.glob("several/*.json")]
+    late = place.handed / f"several/{OTHER}-Copy2.ipynb"
+    late.write_bytes(json.dumps(handed_in("# %% service\napp = 1", OTHER)).encode())
+    place.hand_in("fails", SOLVED_OTHER)
+    shutil.copy(place.handed / "packed.zip", place.handed / "packed too.zip")
+    code, said = place.grade("--resume", "--fail-under", "60")
+    assert code == 0, said
+    assert len(set(again) & {path.stat().st_mtime_ns for path in place.out.glob("several/*.json")}) == 2
+    rows = {(row["student"], row["lab"]): row for row in place.rows()}
+    assert rows["several", OTHER]["attempts"] == "4" and rows["fails", OTHER]["points"] == "1"
+    assert ("packed too", "") not in rows and rows["packed too", OTHER]["points"] == "1"
+    late.unlink()
+    place.grade("--resume")
+    assert {row["student"]: row["attempts"] for row in place.rows() if row["lab"]}["several"] == "3"
+    mine = [
+        late,
+        place.handed / f"fails/{OTHER}.ipynb",
+        place.handed / "packed too.zip",
+        place.handed / "fails",
+    ]
+    kept = {path for path in before if path not in mine and path.is_file()}
+    assert {path: path.stat().st_mtime_ns for path in kept}.items() <= before.items()
+    assert place.left() == [LOCK]
+
+
+def test_attempts_of_a_student_are_in_one_shard(place):
+    for student in "abc":
+        for attempt in range(2):
+            name = f"{OTHER} ({attempt})"
+            place.hand_in(student, json.dumps(handed_in(f"# %% end\n{attempt}", OTHER)).encode(), name)
+    attempts = []
+    for part in (1, 2):
+        assert place.grade("--shard", f"{part}/2", "--out", place.out / str(part))[0] == 0
+        with (place.out / f"{part}/gradebook.csv").open(newline="") as file:
+            attempts += [(row["student"], row["attempts"]) for row in csv.DictReader(file)]
+    assert attempts == [("a", "2"), ("c", "2"), ("b", "2")]
 
 
 # How it is called, stopped, and resumed.

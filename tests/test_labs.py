@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
@@ -106,6 +107,15 @@ def test_where_to_look_are_headings_of_the_lesson(lab):
     for check in load_requirements(lab).checks.values():
         named = set(re.findall(r"“(.*?)”", check.look))
         assert named and named <= headings, check.name
+
+
+@by_lab
+def test_a_lab_says_which_packages_there_are(lab):
+    cells = nbformat.read(LABS / f"{STEMS[lab]}.ipynb", as_version=4).cells
+    said = re.search(
+        r"Use any package that this course installs, such as (.*)\. No others\s+are there", cells[0].source
+    )
+    assert said and all(map(find_spec, re.findall(r"`(\w+)`", said[1])))
 
 
 @by_lab

@@ -129,7 +129,9 @@ def release(
 
 @app.command()
 def grade(
-    submissions: Annotated[Path, typer.Argument(help="A folder of student/NN-name.ipynb, or one notebook.")],
+    submissions: Annotated[
+        Path, typer.Argument(help="What was handed in: a folder or a zip archive of it, or one notebook.")
+    ],
     out: Annotated[Path, typer.Option(help="The folder of the report.")],
     jobs: Annotated[int, typer.Option(min=1, help="How many notebooks to run side by side.")] = 1,
     shard: Annotated[str, typer.Option(help="Which part of how many, such as 2/5.")] = "1/1",
@@ -138,11 +140,15 @@ def grade(
         Isolate, typer.Option(help="Sandboxes: if possible, or not at all without them.")
     ] = Isolate.auto,
     cell_seconds: Annotated[float, typer.Option(min=1, help="How long one cell may take.")] = 120,
+    fail_under: Annotated[
+        float, typer.Option(min=0, max=100, help="Exit with status 3 if a lab has less than so many percent.")
+    ] = 0,
 ) -> None:
     """Grade labs by what their services do, and write gradebook.csv, junit.xml and a page for each."""
     from underload.grading import Command
 
-    Command(submissions, out, jobs, shard, resume, isolate == Isolate.required, cell_seconds).run()
+    required = isolate == Isolate.required
+    Command(submissions, out, jobs, shard, resume, required, cell_seconds, fail_under).run()
 
 
 @services_app.command("status")

@@ -14,7 +14,7 @@ from underload.grading import report
 from underload.grading.graft import graft
 from underload.grading.hand_ins import Submission, find, read
 from underload.grading.intake import Rejected
-from underload.grading.record import FAILED, Record, Status, rejected, unseen
+from underload.grading.record import FAILED, Record, Status, unrun, unseen
 from underload.jobs import Crew, JudgedRun, new_workplace
 from underload.judge import Check, load_requirements
 
@@ -24,7 +24,6 @@ class Order:
     """A submission on its way through a worker."""
 
     submission: Submission
-    digest: str
     restored: list[str]
     notebook: Path
 
@@ -50,9 +49,14 @@ class Cohort:
     cell_seconds: float = 120
 
     def found(self) -> list[Submission]:
-        """Return the submissions of this shard, in order. Raises UnderloadError if there are none at all."""
+        """Return all submissions, in order. Raises UnderloadError if there are none."""
+        return find(self.submissions, SOLUTIONS, besides=self.out.resolve())
+
+    def own(self, found: list[Submission]) -> list[Submission]:
+        """Return those of this shard. A student's attempts at one lab are all in one."""
         part, parts = self.shard
-        return find(self.submissions, SOLUTIONS)[part - 1 :: parts]
+        mine = set(list(dict.fromkeys((each.student, each.lab) for each in found))[part - 1 :: parts])
+        return [each for each in found if (each.student, each.lab) in mine]
 
     def grade(self, todo: list[Submission], show: Callable[[Record], None]) -> list[Record]:
         """Grade submissions, write each one's report, and pass each record to ``show``.
@@ -92,37 +96,42 @@ class Cohort:
                 return order
         except Exception as error:  # such as a lab's whose checks cannot be imported: there are others
             reason = f"{FAILED}{type(error).__name__}: {error}"
-            return Record.of(student, lab, "crashed", [], reason=reason)
+            return Record.of(student, lab, submission.file, "crashed", [], reason=reason)
         crew.begin(order, order.notebook, judged_as(lab))
         return None
 
     def _prepare(self, submission: Submission, folder: Path) -> Order | Record:
-        student, lab = submission.student, submission.lab
+        student, lab, file = submission.key
         try:
-            notebook, digest = read(submission, self.submissions)
+            notebook = read(submission)
         except Rejected as refusal:
-            return rejected(student, lab, refusal.reason, asked(lab), refusal.digest)
+            about = {"digest": submission.digest, "ignored": submission.needless}
+            return unrun(student, lab, file, refusal.reason, asked(lab), **about)
         grafted, restored = graft(notebook, lab_from(SOLUTIONS / f"{lab}.ipynb"))
         path = folder / f"{time.monotonic_ns()}.ipynb"
         nbformat.write(grafted, path)
-        return Order(submission, digest, restored, path)
+        return Order(submission, restored, path)
 
 
-def pending(found: list[Submission], submissions: Path, records: list[Record]) -> list[Submission]:
-    """Return what a resumed run has to grade: what has no record, or has changed since it was graded."""
-    known = {(record.student, record.lab): record.digest for record in records if record.digest}
+def pending(found: list[Submission], records: list[Record]) -> list[Submission]:
+    """Return what a resumed run has to grade: what was not run yet, or has changed since it was."""
+    known = {(each.student, each.lab, each.file): each.digest for each in records if each.was_run}
+    return [each for each in found if each.problem or known.get(each.key) != each.digest]
 
-    def digest(submission: Submission) -> str:
-        try:
-            return read(submission, submissions)[1]
-        except Rejected as refusal:
-            return refusal.digest
 
-    def is_done(submission: Submission) -> bool:
-        before = known.get((submission.student, submission.lab))
-        return before is not None and before == digest(submission)
+def current(records: list[Record], found: list[Submission]) -> list[Record]:
+    """Return the records without those of files that have gone while others took their place.
 
-    return [each for each in found if not is_done(each)]
+    A student of whom nothing is found, or nothing for that lab, was graded by another run, and stays.
+    """
+    keys = {each.key for each in found}
+    students, labs = {each.student for each in found}, {(each.student, each.lab) for each in found}
+
+    def is_current(record: Record) -> bool:
+        is_others = (record.student, record.lab) not in labs if record.lab else record.student not in students
+        return is_others or (record.student, record.lab, record.file) in keys
+
+    return [each for each in records if is_current(each)]
 
 
 def asked(lab: str) -> list[Check]:
@@ -138,13 +147,14 @@ def _record(order: Order, run: JudgedRun) -> Record:
     return Record.of(
         submission.student,
         submission.lab,
+        submission.file,
         status,
         [run.verdicts.get(check.name) or unseen(check) for check in checks],
         errors=run.errors,
         restored_cells=order.restored,
         seconds=run.seconds,
         reason=reason,
-        digest="" if run.ended == "failed" else order.digest,
+        digest="" if run.ended == "failed" else submission.digest,
     )
 
 

@@ -1,8 +1,8 @@
-"""Submissions: which notebooks a folder holds, whose and for which lab each is, and how it is opened."""
+"""Submissions: what was handed in, by whom, for which lab, and the notebook in it."""
 
 import hashlib
-import os
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,162 +10,197 @@ from nbformat import NotebookNode
 
 from underload.authoring import lab_stems
 from underload.errors import UnderloadError
-from underload.grading.intake import LINKED, Rejected, content_of, parse
+from underload.grading.intake import Rejected, parse
+from underload.grading.naming import Owner, containers, lab_in, owner
+from underload.grading.sources import Source
+from underload.grading.tree import Entry, walk
+
+MOST_ATTEMPTS = 10  # of a student at a lab that are graded
+MOST_NAMED = 3  # files that are no notebooks, in one sentence
+FROM_RELEASED = "put your cells into the lab's notebook as it was released, and submit that"
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Submission:
-    """One notebook that was handed in.
+    """Something that was handed in, mostly a notebook: one attempt at a lab.
 
     Attributes:
         student: whose it is, as text that any file can hold.
-        lab: the lab it is for, such as ``01-blocking``; what it is called instead if it is for none.
-        path: the file.
-        problem: why it cannot be graded, a sentence, as far as that shows without reading it.
+        lab: the lab it is for, such as ``01-blocking``; nothing if it is for none.
+        file: its place in what was searched; an archive counts as a folder.
+        source: where its content is.
+        digest: SHA-256 of the file; nothing if it could not be read.
+        problem: why it is not graded, a sentence; nothing if it is to be.
+        needless: that with this problem the student loses nothing.
     """
 
     student: str
     lab: str
-    path: Path
+    file: str
+    source: Source
+    digest: str = ""
+    problem: str = ""
+    needless: bool = False
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells it from all others, in order."""
+        return self.student, self.lab, self.file
+
+
+@dataclass(frozen=True)
+class _Examined:
+    """A file, and what its content says."""
+
+    places: tuple[str, ...]
+    source: Source
+    is_attempt: bool  # or it is a file that is no notebook, or a folder in which there is none
+    lab: str = ""
+    digest: str = ""
     problem: str = ""
 
+    def of(self, student: str) -> Submission:
+        return Submission(student, self.lab, "/".join(self.places), self.source, self.digest, self.problem)
 
-def find(submissions: Path, labs: Path) -> list[Submission]:
-    """Return what was handed in, in order of student and lab, each pair of these once.
+
+def find(submissions: Path, labs: Path, besides: Path | None = None) -> list[Submission]:
+    """Return all that was handed in, in order of student, lab and file.
+
+    Folders and zip archives are searched to their depths. Whose a file is, `naming.owner` says; where nothing
+    on the way to it names anybody, the folder's name does. Which lab a notebook is for, its metadata says;
+    where that does not, its name, or its folder's. A student's files that are no notebooks are one
+    submission, with a problem.
 
     Args:
-        submissions: a folder of ``student/NN-name.ipynb``, of one student's ``NN-name.ipynb``, or of loose
-            ``student.ipynb`` that say which lab they are; or a single notebook.
+        submissions: the folder of all that was handed in, or an archive of that, or a single notebook.
         labs: the folder of the labs.
+        besides: a folder in there that was not handed in, such as the report's.
 
     Raises:
         UnderloadError: there is no such folder, or nothing in it.
     """
-    stems = lab_stems(labs)
-    if submissions.is_dir():
-        found = _in_folder(submissions, stems)
-    elif os.path.lexists(submissions):
-        found = [_loose(submissions, submissions.absolute().parent, stems)]
-    else:
+    if not submissions.exists() and not submissions.is_symlink():
         raise UnderloadError(f"There is no {submissions}: give the folder that holds the submissions.")
+    stems = lab_stems(labs)
+    examined = [_examine(entry, stems) for entry in walk(submissions, besides)]
+    top = submissions if submissions.is_dir() else submissions.absolute().parent
+    found = [*_named(_by_owner(examined, stems), top.resolve().name)]
     if not found:
         raise UnderloadError(
             f"There is no notebook in {submissions}: give a folder of student/NN-name.ipynb files."
         )
-    return sorted(_distinct(found, submissions))
+    return [*_bounded(sorted(_distinct(found), key=lambda each: each.key))]
 
 
-def read(submission: Submission, root: Path) -> tuple[NotebookNode, str]:
-    """Return a submitted notebook without its outputs, and the SHA-256 of its file.
-
-    Args:
-        submission: what `find` found.
-        root: the folder (or the file) that was searched; nothing outside it is read.
+def read(submission: Submission) -> NotebookNode:
+    """Return a submitted notebook without its outputs.
 
     Raises:
         Rejected: it cannot be graded; the reason says what to do.
     """
     if submission.problem:
         raise Rejected(submission.problem)
-    content = content_of(submission.path, root if root.is_dir() else root.parent)
-    digest = hashlib.sha256(content).hexdigest()
+    content = submission.source.content()
+    if _digest(content) != submission.digest:
+        raise Rejected("The file was changed while others were graded: grade again with --resume.")
+    return parse(content)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _examine(entry: Entry, stems: Sequence[str]) -> _Examined:
+    """Return an entry with what its content says, which is not kept."""
+    is_attempt = entry.kind in ("notebook", "archive") or (entry.kind == "empty" and bool(entry.problem))
+    named = next(filter(None, (lab_in(name, stems) for name in reversed(entry.places))), "")
+    found = _Examined(entry.places, entry.source, is_attempt, named if is_attempt else "", "", entry.problem)
+    if entry.kind != "notebook":
+        return found
     try:
-        notebook = parse(content)
+        content = entry.content()
+        found = replace(found, digest=_digest(content))
+        said = parse(content).metadata.underload.lab
     except Rejected as rejected:
-        raise Rejected(rejected.reason, digest) from None
-    said = notebook.metadata.underload.lab
-    if said and said != submission.lab:
-        raise Rejected(
-            f"The notebook's metadata says lab {said[:50]!r} while its name says {submission.lab!r}: "
-            "submit the notebook of this lab, under the name it came with.",
-            digest,
-        )
-    return notebook, digest
+        return replace(found, problem=rejected.reason)
+    if said in stems:
+        return replace(found, lab=said)
+    if said:
+        unknown = f"The notebook says that it is of lab {said[:50]!r}, which is none here: {FROM_RELEASED}."
+        return replace(found, lab="", problem=unknown)
+    silent = f"Neither the notebook nor its name says which lab it is: {FROM_RELEASED}."
+    return found if named else replace(found, problem=silent)
 
 
-def _in_folder(root: Path, stems: list[str]) -> list[Submission]:
-    try:
-        return sorted(_in_root(root, stems))
-    except PermissionError:
-        raise UnderloadError(
-            f"The folder {root} may not be read: make it readable and grade again."
-        ) from None
+def _by_owner(examined: list[_Examined], stems: Sequence[str]) -> dict[Owner | None, list[_Examined]]:
+    around = containers([each.places for each in examined], stems)
+    found = defaultdict(list)
+    for each in examined:
+        depth = max((len(names) for names in around if each.places[: len(names)] == names), default=0)
+        found[owner(each.places[depth:], stems)].append(each)
+    return found
 
 
-def _in_root(root: Path, stems: list[str]) -> Iterator[Submission]:
-    for entry in _entries(root):
-        if _is_notebook(entry):
-            yield _loose(entry, root, stems)
-        elif entry.is_symlink():
-            if entry.is_dir():
-                yield Submission(_text(entry.name), "", entry, LINKED)
-        elif entry.is_dir():
-            yield from _of_student(entry, stems)
+def _named(by_owner: dict[Owner | None, list[_Examined]], otherwise: str) -> Iterator[Submission]:
+    """Return what was handed in. Two of one name who did the same lab are told apart by their numbers."""
+    numbers = defaultdict(set)
+    for who, files in by_owner.items():
+        for each in files if who and who.number else ():
+            numbers[who.student, each.lab].add(who.number)
+    twins = {
+        Owner(student, number)
+        for (student, lab), several in numbers.items()
+        for number in several
+        if lab and len(several) > 1
+    }
+    for who, files in by_owner.items():
+        name = f"{who.student} ({who.number})" if who in twins else who.student if who else otherwise
+        yield from _of_student(name, files, is_known=who is not None)
 
 
-def _of_student(folder: Path, stems: list[str]) -> Iterator[Submission]:
-    student = _text(folder.name)
-    try:
-        for entry in _entries(folder):
-            if _is_notebook(entry):
-                yield _named(student, entry, stems)
-    except PermissionError:
-        yield Submission(
-            student, "", folder, "This folder may not be read: make it readable and grade again."
-        )
+def _of_student(student: str, files: list[_Examined], is_known: bool) -> Iterator[Submission]:
+    attempts = [each.of(student) for each in files if each.is_attempt]
+    others = [each for each in files if not each.is_attempt and each.places[-1]]
+    empty = [each for each in files if not each.is_attempt and not each.places[-1]]
+    yield from attempts
+    if others:
+        needless = bool(attempts) or not is_known
+        yield replace(others[0].of(student), problem=_no_notebooks(others), needless=needless)
+    elif empty and not attempts and is_known:
+        missing = "There is no notebook in it: submit the lab's notebook."
+        yield replace(empty[0].of(student), problem=missing)
 
 
-def _loose(path: Path, root: Path, stems: list[str]) -> Submission:
-    """Return a notebook at the top: of the folder's student if it is named as a lab, else of its own name."""
-    if path.stem.partition(".")[0] in stems:
-        return _named(_text(root.resolve().name), path, stems)
-    student = _text(path.stem)
-    try:
-        lab = parse(content_of(path, path.parent)).metadata.underload.lab
-    except Rejected as rejected:
-        return Submission(student, "", path, rejected.reason)
-    if lab in stems:
-        return Submission(student, lab, path)
-    return Submission(student, "", path, _no_such_lab(path, stems))
+def _no_notebooks(others: list[_Examined]) -> str:
+    if others[0].problem:
+        return others[0].problem
+    names = ", ".join(each.places[-1][:80] for each in others[:MOST_NAMED])
+    more = f" and {len(others) - MOST_NAMED:,} more" if len(others) > MOST_NAMED else ""
+    what = "is no notebook" if len(others) == 1 else "are no notebooks"
+    return f"{names}{more} {what}, and no zip archive of them: submit the lab's notebook, NN-name.ipynb."
 
 
-def _named(student: str, path: Path, stems: list[str]) -> Submission:
-    lab = _text(path.stem)
-    return Submission(student, lab, path, "" if lab in stems else _no_such_lab(path, stems))
-
-
-def _no_such_lab(path: Path, stems: list[str]) -> str:
-    name = _text(path.name)
-    like = next((stem for stem in stems if name.startswith(stem)), stems[0] if stems else "NN-name")
-    return f"No lab is called {name[:80]!r}: name the notebook as the lab is, such as {like}.ipynb."
-
-
-def _distinct(found: list[Submission], root: Path) -> Iterator[Submission]:
-    """Let the first of a student's notebooks for a lab stand, and call the others by their place."""
-    seen: dict[tuple[str, str], Submission] = {}
+def _distinct(found: list[Submission]) -> Iterator[Submission]:
+    """Tell files of one name, which an archive may hold, apart by a number."""
+    seen = Counter()
     for each in found:
-        if first := seen.get((each.student, each.lab)):
-            problem = (
-                f"This student has also handed in {_text(str(first.path.relative_to(root)))} for this lab: "
-                "keep one of the two."
-            )
-            lab = f"./{_text(str(each.path.relative_to(root)))}"
-            while (each.student, lab) in seen:
-                lab += "+"
-            each = replace(each, lab=lab, problem=problem)
-        seen[each.student, each.lab] = each
-        yield each
+        seen[each.file] += 1
+        yield replace(each, file=f"{each.file}#{seen[each.file]}") if seen[each.file] > 1 else each
 
 
-def _entries(folder: Path) -> list[Path]:
-    return [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
-
-
-def _is_notebook(path: Path) -> bool:
-    """Tell whether a name is a notebook's. What bears it may be a link, a folder, or a pipe."""
-    return path.suffix.lower() == ".ipynb"
-
-
-def _text(name: str) -> str:
-    """Return a file's name as text that any other file can hold: bytes that are not UTF-8 are escaped."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+def _bounded(found: Iterable[Submission]) -> Iterator[Submission]:
+    """Grade what was handed in twice once, and no more attempts at a lab than are allowed."""
+    graded = defaultdict(dict)  # of each student and lab, the files by their digests
+    for each in found:
+        files = graded[each.student, each.lab]
+        if each.problem or not each.lab:
+            yield each
+        elif each.digest in files:
+            same = f"This is the same file as {files[each.digest]}, which counts: nothing is to be done."
+            yield replace(each, problem=same, needless=True)
+        elif len(files) == MOST_ATTEMPTS:
+            many = f"{MOST_ATTEMPTS} others of this lab were graded: keep the one that is to count."
+            yield replace(each, problem=many)
+        else:
+            files[each.digest] = each.file
+            yield each

@@ -1,11 +1,8 @@
 """A file that was handed in, read defensively: a notebook whose form can be trusted, though not its code."""
 
 import json
-import os
 import re
-import stat
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NoReturn
 
 from nbformat import NotebookNode
@@ -26,59 +23,11 @@ class Rejected(UnderloadError):
 
     Attributes:
         reason: what is wrong and what to do, one sentence.
-        digest: SHA-256 of the file where it could be read, else nothing.
     """
 
-    def __init__(self, reason: str, digest: str = "") -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.digest = digest
-
-
-def content_of(path: Path, root: Path) -> bytes:
-    """Return what a file holds.
-
-    Raises:
-        Rejected: it is too large, no file at all, or not in ``root`` without a link on the way.
-    """
-    try:
-        _verify_place(path, root)
-        # Not blocking, since a named pipe would keep us waiting.
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            _verify_kind(os.fstat(file))
-            with open(file, "rb", closefd=False) as content:
-                return content.read(MOST_BYTES)
-        finally:
-            os.close(file)
-    except OSError as error:
-        raise Rejected(
-            f"The file cannot be read ({error.strerror}): make it readable and grade again."
-        ) from None
-
-
-def _verify_kind(found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise Rejected("This is not a file: submit the notebook itself.")
-    if found.st_size > MOST_BYTES:
-        raise Rejected(
-            f"The file has {found.st_size / 1e6:,.0f} MB, and {MOST_BYTES / 1e6:,.0f} MB are allowed: "
-            "clear the outputs of all cells, save, and submit again."
-        )
-
-
-def _verify_place(path: Path, root: Path) -> None:
-    try:
-        parts = path.relative_to(root).parts
-    except ValueError:
-        parts = ("..",)
-    if ".." in parts:
-        raise Rejected("The file lies outside the folder of submissions: put it into that folder.")
-    place = root
-    for part in parts:
-        place = place / part
-        if place.is_symlink():
-            raise Rejected(LINKED)
 
 
 def parse(content: bytes) -> NotebookNode:

@@ -1,4 +1,4 @@
-"""Names for a report's folders and files that fit every file system."""
+"""Names for a report's folders and files that fit every file system, and text that anybody may be shown."""
 
 import hashlib
 import re
@@ -10,7 +10,7 @@ DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 def folder_name(name: str) -> str:
-    """Return what a student's folder, or a lab's file, is called in a report.
+    """Return what a student's folder, or a lab's page, is called in a report.
 
     A plain name stays as it is. Any other keeps its harmless characters and gets a digest after a
     tilde, which no plain name holds, so that two students never share a folder.
@@ -19,6 +19,33 @@ def folder_name(name: str) -> str:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{re.sub('[^A-Za-z0-9]+', '-', name).strip('-')[:40] or 'unnamed'}~{digest}"
+
+
+def page_name(student: str, lab: str, file: str) -> str:
+    """Return what the page and the record of an attempt are called, without their endings.
+
+    That is the lab's name for ``student/lab.ipynb``; any other place adds its digest, and changes no other's.
+    """
+    if lab and file == f"{student}/{lab}.ipynb":
+        return folder_name(lab)
+    last = lab or file.rstrip("/").rpartition("/")[2].rpartition(".")[0] or "unnamed"
+    digest = hashlib.sha256(file.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{folder_name(last)}~{digest}"
+
+
+def printable(text: str, kept: str = "") -> str:
+    """Return a text with what does not print as Python writes it, such as ``\\x1b`` and ``\\u202e``.
+
+    That goes for control characters, those that turn the direction of a line, and those that show nothing.
+
+    Args:
+        text: what somebody may have named or printed who means harm.
+        kept: characters that are left, such as a line's end.
+    """
+    return "".join(
+        each if each.isprintable() or each in kept else each.encode("unicode_escape").decode()
+        for each in text
+    )
 
 
 def _is_plain(name: str) -> bool:

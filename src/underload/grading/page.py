@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from html import escape
 
+from underload.grading.names import printable
 from underload.grading.record import FAILED, Record
 from underload.judge import Verdict
 
@@ -12,6 +13,7 @@ STATUS = {
         "Not graded",
         "The notebook was not run, and counts 0 points for now: put this right and submit it again.",
     ),
+    "ignored": ("Not graded", "This costs no points: what counts was graded, or was not meant to be."),
     "broken": (
         "A cell failed",
         "The checks that could be judged count. Restart the kernel and run all cells, so that each code cell "
@@ -88,7 +90,7 @@ def page(record: Record) -> str:
             *_checks(record),
             *_restored(record),
             f"<footer>Judged from outside, by what the service did, in {record.seconds:,.1f} s.</footer>"
-            if record.status != "rejected"
+            if record.was_run
             else "",
             "</main>\n</body>\n</html>\n",
         ]
@@ -97,7 +99,8 @@ def page(record: Record) -> str:
 
 def _head(record: Record) -> Iterator[str]:
     yield f"<header>\n<div><h1>{_said(record.lab or 'No lab')}</h1>"
-    yield f'<p class="quiet"><bdi>{_said(record.student)}</bdi> · {STATUS[record.status][0]}</p></div>'
+    yield f'<p class="quiet"><bdi>{_said(record.student)}</bdi> · {STATUS[record.status][0]}</p>'
+    yield f'<p class="quiet"><bdi>{_said(record.file)}</bdi></p></div>'
     yield f'<p class="score"><strong>{record.points}</strong> of {record.possible} points</p>\n</header>'
     if record.possible:
         yield '<ul class="bar" aria-hidden="true">'
@@ -111,6 +114,9 @@ def _reason(record: Record) -> Iterator[str]:
         what, advice = BLAMELESS if record.reason.startswith(FAILED) else STATUS[record.status]
         yield f"<aside>\n<h2>{what}</h2>"
         yield f"<p>{_said(record.reason)}</p>\n<p>{advice}</p>\n</aside>"
+    elif record.remark:
+        yield f'<aside class="note">\n<h2>{STATUS["broken"][0]}</h2>'
+        yield f"<p>{_said(record.remark)}</p>\n<p>All checks were judged nevertheless.</p>\n</aside>"
 
 
 def _checks(record: Record) -> Iterator[str]:
@@ -157,5 +163,4 @@ def _kind(check: Verdict) -> str:
 
 def _said(text: str) -> str:
     """Return a text as HTML, with what no page shows made visible."""
-    shown = (c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
-    return escape("".join(shown))
+    return escape(printable(text, kept="\n"))

@@ -9,7 +9,7 @@ from underload.jobs import CellError
 from underload.judge import Check, Verdict
 
 FAILED = "The grader itself failed on this notebook: "  # how such a reason begins
-Status = Literal["graded", "broken", "timeout", "crashed", "rejected"]
+Status = Literal["graded", "broken", "timeout", "crashed", "rejected", "ignored"]
 
 
 def _writable(text: str) -> str:
@@ -25,9 +25,11 @@ class Record(BaseModel):
 
     Attributes:
         student: whose it is.
-        lab: the lab, such as ``01-blocking``; what the notebook is called if it is for none.
+        lab: the lab, such as ``01-blocking``; nothing if it is for none.
+        file: its place in what was handed in, where an archive counts as a folder.
         status: ``graded``, or why not simply that: a ``broken`` one ran to its end, but a cell raised an
-            error and a check was never reached; a ``rejected`` one was not run.
+            error and a check was never reached; a ``rejected`` one was not run; an ``ignored`` one need not
+            be, since it is the same file as another, or is no notebook and lies beside one.
         points: the sum of its checks.
         possible: the most it could have earned; 0 if it is for no lab.
         checks: in the order of the lab.
@@ -42,6 +44,7 @@ class Record(BaseModel):
 
     student: Text
     lab: Text
+    file: Text
     status: Status
     points: NonNegativeInt
     possible: NonNegativeInt
@@ -62,15 +65,27 @@ class Record(BaseModel):
             raise ValueError("the possible points are the sum of the checks'")
         if (self.status == "graded") == bool(self.reason):
             raise ValueError("what was not simply graded has a reason, and nothing else has")
-        if self.status == "rejected" and self.points:
-            raise ValueError("what was rejected earns nothing")
+        if not self.was_run and self.points:
+            raise ValueError("what was not run earns nothing")
         return self
+
+    @property
+    def remark(self) -> str:
+        """What kept it from points, as far as it is known: its reason, or the first error of its cells."""
+        lost = self.points < self.possible
+        return self.reason or (str(self.errors[0]) if lost and self.errors else "")
+
+    @property
+    def was_run(self) -> bool:
+        """Whether its cells were run at all."""
+        return self.status not in ("rejected", "ignored")
 
     @classmethod
     def of(
         cls,
         student: str,
         lab: str,
+        file: str,
         status: Status,
         checks: Iterable[Verdict],
         *,
@@ -85,6 +100,7 @@ class Record(BaseModel):
         return cls(
             student=student,
             lab=lab,
+            file=file,
             status=status,
             points=sum(check.points for check in checks),
             possible=sum(check.possible for check in checks),
@@ -97,10 +113,20 @@ class Record(BaseModel):
         )
 
 
-def rejected(student: str, lab: str, reason: str, asked: Iterable[Check] = (), digest: str = "") -> Record:
+def unrun(
+    student: str,
+    lab: str,
+    file: str,
+    reason: str,
+    asked: Iterable[Check] = (),
+    *,
+    digest: str = "",
+    ignored: bool = False,
+) -> Record:
     """Return the record of a submission that was not run; ``asked`` are its lab's checks, if it has a lab."""
     checks = [unseen(check, "the notebook was not run") for check in asked]
-    return Record.of(student, lab, "rejected", checks, reason=reason, digest=digest)
+    status = "ignored" if ignored else "rejected"
+    return Record.of(student, lab, file, status, checks, reason=reason, digest=digest)
 
 
 def unseen(check: Check, why: str = "the notebook never came to this check") -> Verdict:

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
@@ -11,28 +12,29 @@ from xml.etree import ElementTree
 from pydantic import ValidationError
 
 from underload.files import write_whole
-from underload.grading.names import folder_name
+from underload.grading.names import folder_name, page_name, printable
 from underload.grading.page import page
 from underload.grading.record import Record
 
 COLUMNS = ("student", "lab", "points", "possible", "status", "seconds")
-FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
-NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+MORE_COLUMNS = ("attempts", "file", "page", "reason", "others")
+# What a spreadsheet may take for a formula: a sign, in one of its forms, that begins a field, or what becomes
+# one where a program splits at another separator than ours; blanks and quotes before it do not help.
+FORMULA = re.compile(r"""(^|[;,|])([\s"'`]*)(?=[=+\-@＝＋－＠﹦﹢﹣﹫⁺⁻⁼₊₋₌−])""")
 MOST_DETAILED = 15  # submissions whose lost points a job summary explains; it may have 1 MB
 MOST_SAID = 2_000  # characters of one message there
 
 
-def record_path(out: Path, student: str, lab: str) -> Path:
-    """Return where the JSON file of a submission is."""
-    return out / folder_name(student) / f"{folder_name(lab)}.json"
+def place(record: Record) -> str:
+    """Return where in a report the JSON file and the page of a submission are, without their endings."""
+    return f"{folder_name(record.student)}/{page_name(record.student, record.lab, record.file)}"
 
 
 def write(out: Path, record: Record) -> None:
     """Write a submission's JSON file and its page. The JSON comes last: where it is, all is."""
-    path = record_path(out, record.student, record.lab)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path.with_name(f"{folder_name(record.lab)}.html"), page(record))
-    write_whole(path, record.model_dump_json(indent=2) + "\n")
+    (out / folder_name(record.student)).mkdir(parents=True, exist_ok=True)
+    write_whole(out / f"{place(record)}.html", page(record))
+    write_whole(out / f"{place(record)}.json", record.model_dump_json(indent=2) + "\n")
 
 
 def read_all(out: Path) -> tuple[list[Record], list[str]]:
@@ -51,22 +53,44 @@ def _read(out: Path, path: Path) -> Record | None:
         record = Record.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
-    return record if path == record_path(out, record.student, record.lab) else None
+    return record if path == out / f"{place(record)}.json" else None
 
 
 def gradebook(out: Path, records: Iterable[Record]) -> None:
-    """Write gradebook.csv, in which no spreadsheet finds a formula."""
+    """Write gradebook.csv, a row for each student and lab, in which no spreadsheet finds a formula."""
     text = io.StringIO(newline="")
-    table = csv.writer(text)  # its dialect is RFC 4180's
-    table.writerow(COLUMNS)
-    for each in _sorted(records):
-        names = _defused(each.student), _defused(each.lab)
-        table.writerow([*names, each.points, each.possible, each.status, f"{each.seconds:.1f}"])
+    table = csv.writer(text, quoting=csv.QUOTE_ALL)  # its dialect is RFC 4180's
+    table.writerow((*COLUMNS, *MORE_COLUMNS))
+    for best, *others in rows(records):
+        seconds = sum(each.seconds for each in (best, *others))
+        about = best.points, best.possible, best.status, f"{seconds:.1f}", 1 + len(others)
+        said = best.file, f"{place(best)}.html", best.remark, "; ".join(map(_briefly, others))
+        table.writerow(_defused(str(field)) for field in (best.student, best.lab, *about, *said))
     write_whole(out / "gradebook.csv", text.getvalue())
 
 
+def rows(records: Iterable[Record]) -> list[list[Record]]:
+    """Return the attempts of each student at each lab, the one that counts first: the best, or else earliest.
+
+    What is for no lab has a row of its own.
+    """
+    attempts = defaultdict(list)
+    for each in _sorted(records):
+        attempts[each.student, each.lab, "" if each.lab else each.file].append(each)
+    return [sorted(several, key=_rank) for several in attempts.values()]
+
+
+def _rank(record: Record) -> tuple[int, bool, bool]:
+    return -record.points, record.status != "graded", not record.was_run
+
+
+def _briefly(record: Record) -> str:
+    result = f"{record.points}/{record.possible}" if record.was_run else record.status
+    return f"{record.file}: {result}{f' ({record.remark})' if record.remark else ''}"
+
+
 def _defused(text: str) -> str:
-    return f"'{text}" if FORMULA.match(text) else text
+    return FORMULA.sub(r"\1'\2", printable(text))
 
 
 def junit(out: Path, records: Iterable[Record]) -> None:
@@ -83,62 +107,68 @@ def junit(out: Path, records: Iterable[Record]) -> None:
 
 def _add_suite(suites: ElementTree.Element, record: Record) -> None:
     lost = sum(not check.passed for check in record.checks)
-    stopped = record.status == "rejected"  # its checks were not failed, they were not run
-    name = _xml(f"{record.student}/{record.lab}")
+    stopped = not record.was_run  # its checks were not failed
+    name = printable(f"{record.student}/{record.lab}")
+    error = bool(record.reason) and record.status != "ignored"
     counts = {
         "tests": len(record.checks) + bool(record.reason),
         "failures": 0 if stopped else lost,
-        "errors": int(bool(record.reason)),
-        "skipped": lost if stopped else 0,
+        "errors": int(error),
+        "skipped": (lost if stopped else 0) + (record.status == "ignored"),
     }
     written = {key: str(value) for key, value in counts.items()}
     suite = ElementTree.SubElement(suites, "testsuite", name=name, **written, time=f"{record.seconds:.3f}")
+    suite.set("file", printable(record.file))
     if record.reason:
         case = ElementTree.SubElement(suite, "testcase", classname=name, name="submission")
-        error = ElementTree.SubElement(case, "error", type=record.status, message=_xml(record.reason))
-        error.text = _xml(record.reason)
+        kind = {"type": record.status} if error else {}
+        said = ElementTree.SubElement(
+            case, "error" if error else "skipped", **kind, message=printable(record.reason)
+        )
+        said.text = printable(record.reason)
     for check in record.checks:
-        case = ElementTree.SubElement(suite, "testcase", classname=name, name=_xml(check.name))
+        case = ElementTree.SubElement(suite, "testcase", classname=name, name=printable(check.name))
         if stopped:
-            ElementTree.SubElement(case, "skipped", message="the submission was rejected")
+            ElementTree.SubElement(case, "skipped", message=f"the submission was {record.status}")
         elif not check.passed:
-            said = _xml(f"asked {check.expected}, observed {check.observed}")
+            said = printable(f"asked {check.expected}, observed {check.observed}")
             failure = ElementTree.SubElement(case, "failure", type="check", message=said)
-            failure.text = _xml(check.message(hint=True))
-
-
-def _xml(text: str) -> str:
-    return NOT_XML.sub("", text)
+            failure.text = _lines(check.message(hint=True))
 
 
 def summary_markdown(records: Iterable[Record]) -> str:
-    """Return a summary for a CI job: a table of all, and for a few submissions each point that was lost."""
-    records = _sorted(records)
-    lines = ["| student | lab | points | status |", "| --- | --- | ---: | --- |"]
-    for each in records:
-        names = f"{_plain(each.student)} | {_plain(each.lab)}"
-        lines.append(f"| {names} | {each.points} of {each.possible} | {each.status} |")
-    if len(records) <= MOST_DETAILED:
-        lines += [line for each in records for line in _details(each)]
+    """Return a summary for a CI job: a table of the best attempts, and of a few each point that was lost."""
+    graded = rows(records)
+    lines = ["| student | lab | points | status | attempts |", "| --- | --- | ---: | --- | ---: |"]
+    for best, *others in graded:
+        names = f"{_plain(best.student)} | {_plain(best.lab)}"
+        said = f"{best.points} of {best.possible} | {best.status} | {1 + len(others)}"
+        lines.append(f"| {names} | {said} |")
+    if len(graded) <= MOST_DETAILED:
+        lines += [line for best, *_ in graded for line in _details(best)]
     return "\n".join(lines) + "\n"
 
 
 def _details(record: Record) -> list[str]:
-    said = [record.reason] if record.reason else []
+    said = [record.remark] if record.remark else []
     said += [f"{phrase} (put right before grading)" for phrase in record.restored_cells]
-    if record.status != "rejected":
+    if record.was_run:
         said += [check.message(hint=True) for check in record.checks if not check.passed]
     if not said:
         return []
-    blocks = [f"<pre>{escape(text[:MOST_SAID])}</pre>" for text in said]
+    blocks = [f"<pre>{escape(_lines(text[:MOST_SAID]))}</pre>" for text in said]
     return ["", f"### {_plain(record.student)}, {_plain(record.lab)}", "", *blocks]
+
+
+def _lines(text: str) -> str:
+    return printable(text, kept="\n")
 
 
 def _plain(text: str) -> str:
     """Return a text that is neither Markdown nor HTML, whatever it holds: its signs as their numbers."""
-    flat = " ".join(text.split())
+    flat = printable(" ".join(text.split()))
     return "".join(c if c.isalnum() or c == " " else f"&#{ord(c)};" for c in flat) or "–"
 
 
 def _sorted(records: Iterable[Record]) -> list[Record]:
-    return sorted(records, key=lambda record: (record.student, record.lab))
+    return sorted(records, key=lambda record: (record.student, record.lab, record.file))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import threading
@@ -15,12 +16,15 @@ import pytest
 from jupyter_client.localinterfaces import local_ips
 from jupyter_client.provisioning import KernelProvisionerFactory
 
-from underload.jobs.ending import LONGEST_ERROR
+from underload.jobs.ending import LONGEST_ERROR, LONGEST_LINE
 from underload.judge import shortened
 from underload.sandbox import GB, MB, Limits
 
 OUTPUT_MEMORY, OUTPUT_FILE = 2 * GB, 64 * MB  # for all that the notebook prints
 PLUGINS = ("no:cacheprovider", "no:assertion", "no:faulthandler", "nbval.plugin", "underload.pytest_plugin")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# IPython's frame of a cell: numbered lines with an arrow before one; or, if its syntax is wrong, that line.
+OF_CELL = re.compile(r"\s*Cell In\[\d+\], line \d+[^\n]*\n(?:(?:.*\n)*?-+> \d+(?P<arrow>.*)|(?P<first>.*))")
 QUIET = ("-q", "--tb=no", "--capture=no", "--show-capture=no", "--color=no")
 
 
@@ -113,7 +117,8 @@ class Reporter:
             self._late = True
             self.tell("silent" if "waiting for output" in said else "late")
         elif error := _error(item):
-            self.tell("raised", cell=item.cell_num + 1, error=shortened(error, LONGEST_ERROR))
+            facts = {"error": shortened(error, LONGEST_ERROR), "line": shortened(_line(item), LONGEST_LINE)}
+            self.tell("raised", cell=item.cell_num + 1, **facts)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, nextitem: pytest.Item | None) -> None:
@@ -133,5 +138,19 @@ class Reporter:
 
 def _error(item: pytest.Item) -> str:
     """Return the error that a cell ended with, as Python's last line has it."""
-    errors = [each for each in item.test_outputs or () if each.output_type == "error"]
+    errors = _errors(item)
     return ": ".join(filter(None, (errors[-1].ename, errors[-1].evalue))) if errors else ""
+
+
+def _line(item: pytest.Item) -> str:
+    """Return the line that raised the error: the last in the traceback that is of the notebook, if any is.
+
+    A service's own error comes through the lab cell and our package; the line is the service's nevertheless.
+    """
+    frames = (COLOUR.sub("", str(each)) for error in _errors(item)[-1:] for each in error.traceback)
+    lines = [OF_CELL.match(frame) for frame in frames]
+    return next((match["arrow"] or match["first"] for match in reversed(lines) if match), "").strip()
+
+
+def _errors(item: pytest.Item) -> list[Any]:
+    return [each for each in item.test_outputs or () if each.output_type == "error"]

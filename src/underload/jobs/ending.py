@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 from underload.judge import Verdict
 
 LONGEST_ERROR = 300  # characters
+LONGEST_LINE = 200
 MOST_ERRORS = 20  # that are kept of one notebook
 
 
@@ -16,15 +17,19 @@ class CellError(BaseModel):
     Attributes:
         cell: its number among the code cells, from 1.
         error: the last line of what Python says, such as ``ZeroDivisionError: division by zero``.
+        line: the line of the notebook that raised it, such as ``1 / 0``, in the innermost function that a
+            cell defines; nothing if the error does not say.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     cell: PositiveInt
     error: str = Field(max_length=LONGEST_ERROR)
+    line: str = Field(default="", max_length=LONGEST_LINE)
 
     def __str__(self) -> str:
-        return f"Code cell {self.cell} raised {self.error.removesuffix('.')}."
+        where = f", at the line “{self.line}”" if self.line else ""
+        return f"Code cell {self.cell} raised {self.error.removesuffix('.')}{where}."
 
 
 class Ending(BaseModel):

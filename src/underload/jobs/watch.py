@@ -84,11 +84,13 @@ class Watch:
         ends = (self._hear(**json.loads(line)) for line in lines)
         return next((end for end in ends if end), None)
 
-    def _hear(self, event: str, cell: int = 0, error: str = "", status: int | None = None) -> End | None:
+    def _hear(
+        self, event: str, cell: int = 0, error: str = "", line: str = "", status: int | None = None
+    ) -> End | None:
         if event == "cell":
             self._cell, self._cell_began = cell, time.monotonic()
         elif event == "raised":
-            self._errors.append(CellError(cell=cell, error=error))
+            self._errors.append(CellError(cell=cell, error=error, line=line))
         elif event == "late":
             self._over = "timeout", f"{self._place} took longer than {self._limits.cell_seconds:g} s."
         elif event == "silent":
