@@ -11,19 +11,16 @@ from typing import Any
 
 from underload.judge import check
 from underload.judge import Answer
-from underload.judge import Failed, Load, Observed, every, fail, meanwhile, shortened
+from underload.judge import Failed, Load, Observed, every, fail, meanwhile
 
 IDS = range(1, 336_777)
 UNKNOWN = range(1_000_000, 2_000_000)
 TOO_LARGE = range(10**12, 2 * 10**12)  # for PostgreSQL's integer
 FLIGHTS, PLANES, AIRLINES = PATHS = "/flights/{id}", "/flights/{id}/plane", "/airlines/{carrier}"
-# Planes are asked for least where many ask at once: what they are asked for most is for `planes` to judge.
+# Planes are asked for least, since what becomes of many who ask for them is for `planes` to judge.
 CROWD = (FLIGHTS, FLIGHTS, AIRLINES, AIRLINES, PLANES)
 BUDGET = 10  # sessions
-PATIENCE = (
-    3.0  # seconds a visitor waits: the 2 s within which the lab wants a refusal, and one for a busy machine
-)
-REFUSED = 0.1  # share of the answers that may be refusals, since a busy machine makes any pool wait
+PATIENCE = 3.0  # seconds a visitor waits: 2 in which the lab wants a refusal, and 1 for a busy machine
 RECOVERY = 2.0  # seconds
 MOST_LOOKED_AT = 1_000  # answers of one load
 
@@ -55,12 +52,7 @@ def carriers(db) -> list[str]:
 
 def some(db, path: str, number: int) -> list[str]:
     """Return so many of one of the three paths, drawn at random."""
-    return [
-        path.format(id=id, carrier=carrier)
-        for id, carrier in zip(
-            random.sample(IDS, number), random.choices(carriers(db), k=number), strict=True
-        )
-    ]
+    return [path.format(id=random.choice(IDS), carrier=random.choice(carriers(db))) for _ in range(number)]
 
 
 def crowd(service, db, paths: Sequence[str], **workload: Any) -> Load:
@@ -82,14 +74,13 @@ def kinds(answers: Sequence[Answer]) -> str:
     return ", ".join(f"{kind} × {count}" for kind, count in counts.most_common(3))
 
 
-def require_right(db, answers: Sequence[Answer]) -> None:
-    """Fail unless all are right, but for a few that may be refused."""
-    refused = [answer for answer in answers if answer.code == 503]
-    if len(refused) > REFUSED * len(answers):
-        shown = refused[0]
+def require_right(db, answers: Sequence[Answer], refused: int) -> None:
+    """Fail unless all are right, but for so many that may be refused: on a busy machine any pool makes some wait."""
+    no = [answer for answer in answers if answer.code == 503]
+    if len(no) > refused:
         fail(
-            f"{shown.asked}: status 200, and at most {REFUSED * len(answers):.0f} of {len(answers)} refused",
-            f"{shown.describe()} ({len(refused)} of {len(answers)} refused)",
+            f"{no[0].asked}: status 200, and at most {refused} of {len(answers)} refused",
+            f"{no[0].describe()} ({len(no)} of {len(answers)} refused)",
         )
     others = [answer for answer in answers if answer.code != 503]
     every(others, lambda answer: answer.shows(truth(db, answer)), "right answers", Answer.describe)
@@ -148,9 +139,10 @@ def budget(service, db):
     hint="An error that says so: who shares that connection? A 503: how long does a request wait for a connection?",
 )
 def errors(service, db):
-    """12 users on all three paths get right answers; at most one in ten is a 503."""
+    """12 users on all three paths get right answers; at most one in ten is a 503 instead."""
     settle(service, db)
-    require_right(db, crowd(service, db, CROWD, users=12, seconds=0.5).answers)
+    answers = crowd(service, db, CROWD, users=12, seconds=0.5).answers
+    require_right(db, answers, refused=len(answers) // 10)
 
 
 @check(
@@ -159,11 +151,11 @@ def errors(service, db):
     hint="How many connections does a request for a plane hold at once? What if all the others do so, too?",
 )
 def planes(service, db):
-    """30 users, most of whom ask for planes, get right answers; at most one in ten is a 503."""
+    """30 users, most of whom ask for planes, get right answers; at most 3 of them get a 503 instead."""
     settle(service, db)
-    # Who is refused does not come again here, or a deadlock of all would be lost among what follows it.
+    # Who is refused does not come again, so each counts once: seen 0, and 21 of 30 after a deadlock.
     busy = crowd(service, db, (PLANES, PLANES, PLANES, FLIGHTS), users=30, seconds=0.3, back_off=2)
-    require_right(db, busy.answers)
+    require_right(db, busy.answers, refused=3)
 
 
 @check(
@@ -271,8 +263,8 @@ def unknown_carriers(db) -> list[str]:
     hint="Which connections does a pool look after, and which does nobody? Who finds out that one is closed?",
 )
 def recovers(service, db):
-    """One second after all its sessions are terminated, the first request on each path gets the right answer, and so do
-    24 requests at once.
+    """One second after all its sessions are terminated, the first request on each path gets the right answer; of the next
+    24, sent at once, at most 2 get a 503 instead.
     """
     settle(service, db)
     at_once(service, db)  # so that as many connections are open as there will be
@@ -280,7 +272,7 @@ def recovers(service, db):
     time.sleep(1)
     with meanwhile("its sessions were ended a second ago"):
         require_well(service, db)
-        require_right(db, at_once(service, db))
+        require_right(db, at_once(service, db), refused=2)
 
 
 def at_once(service, db) -> list[Answer]:
