@@ -10,9 +10,9 @@ async def behind_a_breaker():
         try:
             connection = await app.state.pool.acquire(timeout=1)
         except TimeoutError:
-            open_until = time.monotonic() + 4
+            open_until = time.monotonic() + 5
     if time.monotonic() <= open_until:
-        raise HTTPException(503, "All connections were busy", headers={"Retry-After": "4"})
+        raise HTTPException(503, "All connections were busy", headers={"Retry-After": "5"})
     try:
         yield connection
     finally:
