@@ -68,8 +68,28 @@ def test_every_shows_the_first_that_does_not_hold_and_how_many():
     every([2, 4], lambda n: n % 2 == 0, "even numbers", str)
     assert failure(every, iter([2, 3, 5]), lambda n: n % 2 == 0, "even numbers", str) == (
         "even numbers",
-        "3 (2 of 3 like this)",
+        "3 (2 of 3 wrong)",
     )
+
+
+def test_every_says_how_many_also_where_looking_at_one_raises():
+    def is_even(n):
+        Observed(n % 2, f"{n}: the rest").equals(0)
+        return True
+
+    assert failure(every, [2, 3, 5], is_even, "even numbers", str) == (
+        "3: the rest exactly 0",
+        "1 (2 of 3 wrong)",
+    )
+    assert failure(every, [3], is_even, "even numbers", str) == ("3: the rest exactly 0", "1")
+
+
+def test_what_stands_beside_a_value_is_said_only_where_it_fails():
+    good = Observed(0, "good answers", beside="503 Service Unavailable × 80")
+    assert failure(good.at_least, 1)[1] == "0 (503 Service Unavailable × 80)"
+    with noting() as figures:
+        good.at_most(0)
+    assert listed(figures) == "0"
 
 
 def test_figures_are_noted_and_named_only_where_there_are_several():

@@ -44,7 +44,8 @@ async def answering(scope, receive, send):
     headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
     if path == "/zipped":
         headers.append((b"content-encoding", b"gzip"))
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    status = 503 if path == "/refused" else 200
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -64,6 +65,22 @@ def test_an_answer_can_be_asked_about(service):
     answer.bytes.equals(len(answer.body))
     answer.json.equals({"path": "/x", "flag": True, "much": 5})
     assert 0 < answer.first_byte <= answer.took
+
+
+@pytest.mark.parametrize(
+    "expected, message",
+    [
+        ({"path": "/y", "flag": True, "much": 5}, ("GET /x: path '/y'", "path '/x'")),
+        ({"path": "/x", "flag": True}, ("GET /x: no much", "much 5")),
+        ({"path": "/x", "flag": True, "much": 5, "more": 1}, ("GET /x: more 1", "no more")),
+        ([1], ("GET /x: [1]", "{'path': '/x', 'flag': True, 'much': 5}")),
+    ],
+)
+def test_an_answer_that_shows_something_else_says_where_it_differs(service, expected, message):
+    assert service.get("/x").shows({"path": "/x", "flag": True, "much": 5})
+    with pytest.raises(Failed) as caught:
+        service.get("/x").shows(expected)
+    assert (caught.value.expected, caught.value.observed) == message
 
 
 @pytest.mark.parametrize(
@@ -133,6 +150,34 @@ def test_answers_of_the_load_are_looked_at(service):
     with pytest.raises(Failed) as caught:
         service.load("/x{n}", users=4, seconds=0.3, right=lambda *_: False, n=range(10))
     assert "right answer to each request" in caught.value.expected
+
+
+def test_one_wrong_answer_of_a_load_is_told_from_all(service):
+    wrong = iter([False])
+    with pytest.raises(Failed) as caught:
+        service.load("/x", users=4, seconds=0.3, looked_at=100, right=lambda *_: next(wrong, True))
+    assert "(1 of 100 wrong)" in caught.value.observed
+    with pytest.raises(Failed) as caught:
+        service.load("/x", users=4, seconds=0.3, right=lambda answer, _: answer.shows(7))
+    assert caught.value.expected == "GET /x: 7" and "(60 of 60 wrong)" in caught.value.observed
+
+
+def test_a_load_of_no_good_answers_says_what_came_instead(service):
+    nothing = service.load("/refused", users=4, seconds=0.3)
+    with pytest.raises(
+        Failed, match=r"good answers at least 1, observed 0 \(503 Service Unavailable × [\d,]+\)"
+    ):
+        nothing.answered.at_least(1)
+
+
+def test_several_paths_are_asked_for_in_a_mix_and_share_what_is_drawn(service):
+    paths = ["/double/{n}", "/double/{n}", "/fixed/{word}"]
+    mixed = service.load(paths, users=4, seconds=0.3, looked_at=300, n=range(1, 100), word=["a b", "c"])
+    mixed.errors.equals(0)
+    asked = [answer.asked for answer in mixed.answers]
+    doubles = sum(each.startswith("GET /double/") for each in asked)
+    assert len(asked) == 300 and 150 < doubles < 250  # of 300 some 200
+    assert {each for each in asked if "double" not in each} == {"GET /fixed/a%20b", "GET /fixed/c"}
 
 
 def test_a_service_that_answers_again_has_settled(service):

@@ -1,40 +1,125 @@
 """What the lab of lesson 03 asks of the flight service."""
 
+import math
 import random
 import time
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from string import ascii_uppercase
 from typing import Any
 
 from underload.judge import check
 from underload.judge import Answer
-from underload.judge import Failed, Observed, every
+from underload.judge import Failed, Load, Observed, every, fail, meanwhile
 
 IDS = range(1, 336_777)
 UNKNOWN = range(1_000_000, 2_000_000)
+TOO_LARGE = range(10**12, 2 * 10**12)  # for PostgreSQL's integer
+FLIGHTS, PLANES, AIRLINES = PATHS = "/flights/{id}", "/flights/{id}/plane", "/airlines/{carrier}"
+# Planes are asked for least, since what becomes of many who ask for them is for `planes` to judge.
+CROWD = (FLIGHTS, FLIGHTS, AIRLINES, AIRLINES, PLANES)
 BUDGET = 10  # sessions
-PATIENCE = 5.0  # seconds a visitor waits, where nothing else is said
+PATIENCE = 3.0  # seconds a visitor waits: 2 in which the lab wants a refusal, and 1 for a busy machine
+RECOVERY = 2.0  # seconds that the lab gives a service after PostgreSQL was paused
+SETTLE = 2.5  # seconds
+MOST_LOOKED_AT = 1_000  # answers of one load
+
+beyond_help: set[str] = set()  # the URLs of services that neither time nor a new connection brings back
+
+QUERIES = {
+    FLIGHTS: "SELECT id, origin, dest, tailnum FROM flights WHERE id = $1",
+    PLANES: "SELECT id, tailnum, model FROM flights LEFT JOIN planes USING (tailnum) WHERE id = $1",
+    AIRLINES: "SELECT carrier, name FROM airlines WHERE carrier = $1",
+}
 
 
-def flight(db, id: int) -> dict[str, Any]:
-    return dict(db.truth.row("SELECT id, origin, dest, tailnum FROM flights WHERE id = $1", id))
+def path_of(answer: Answer) -> str:
+    """Return which of the three paths was asked for."""
+    if "/airlines/" in answer.asked:
+        return AIRLINES
+    return PLANES if answer.asked.endswith("/plane") else FLIGHTS
 
 
-def plane(db, id: int) -> dict[str, Any]:
-    query = "SELECT id, tailnum, model FROM flights LEFT JOIN planes USING (tailnum) WHERE id = $1"
-    return dict(db.truth.row(query, id))
+def truth(db, answer: Answer) -> dict[str, Any]:
+    """What the answer should show, by the database."""
+    key = answer.asked.split("/")[2]
+    path = path_of(answer)
+    return dict(db.truth.row(QUERIES[path], key if path == AIRLINES else int(key)))
 
 
-def airlines(db) -> dict[str, dict[str, Any]]:
-    return {row["carrier"]: dict(row) for row in db.truth.rows("SELECT carrier, name FROM airlines")}
+@cache
+def carriers(db) -> list[str]:
+    return [carrier for (carrier,) in db.truth.rows("SELECT carrier FROM airlines")]
 
 
-def every_right(pairs: list[tuple[Answer, dict[str, Any]]], expected: str) -> None:
-    """Fail unless each answer is a 200 with what belongs to it."""
-    every(
-        pairs,
-        lambda pair: pair[0].code == 200 and pair[0].value == pair[1],
-        expected,
-        lambda pair: f"{pair[0].asked}: {pair[0].describe()}",
-    )
+def some(db, path: str, number: int) -> list[str]:
+    """Return so many of one of the three paths, drawn at random."""
+    return [path.format(id=random.choice(IDS), carrier=random.choice(carriers(db))) for _ in range(number)]
+
+
+def crowd(service, db, paths: Sequence[str], **workload: Any) -> Load:
+    """Put load on some of the paths, and keep the answers."""
+    parameters = {"id": IDS} | ({"carrier": carriers(db)} if AIRLINES in paths else {})
+    return service.load(paths, timeout=PATIENCE, looked_at=MOST_LOOKED_AT, **parameters, **workload)
+
+
+def is_right(db, answer: Answer) -> bool:
+    try:
+        return answer.shows(truth(db, answer))
+    except Failed:
+        return False
+
+
+def kinds(answers: Sequence[Answer]) -> str:
+    """Return how many answers of each kind there were, in one line."""
+    counts = Counter(answer.problem or f"status {answer.code}" for answer in answers)
+    return ", ".join(f"{kind} × {count}" for kind, count in counts.most_common(3))
+
+
+def require_right(db, answers: Sequence[Answer], refused: int) -> None:
+    """Fail unless all are right, but for so many that may be refused: on a busy machine any pool makes some wait."""
+    no = [answer for answer in answers if answer.code == 503]
+    if len(no) > refused:
+        fail(
+            f"{no[0].asked}: status 200, and at most {refused} of {len(answers)} refused",
+            f"{no[0].describe()} ({len(no)} of {len(answers)} refused)",
+        )
+    others = [answer for answer in answers if answer.code != 503]
+    every(others, lambda answer: answer.shows(truth(db, answer)), "right answers", Answer.describe)
+
+
+def require_well(service, db, timeout: float = PATIENCE) -> None:
+    """Ask for one of each path. Raise Failed unless each answer is right."""
+    for path in random.sample(PATHS, 3):
+        answer = service.get(*some(db, path, 1), timeout=timeout)
+        answer.shows(truth(db, answer))
+
+
+def wait_until_well(service, db, seconds: float, timeout: float = PATIENCE) -> None:
+    """Wait until all three paths answer right. Raise Failed if they do not at a try after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        late = time.monotonic() > deadline
+        try:
+            return require_well(service, db, timeout)
+        except Failed:
+            if late:
+                raise
+        time.sleep(0.1)
+
+
+def settle(service, db) -> None:
+    """Wait until the service has got over what an earlier check did to it; end a leak, or a deadlock."""
+    try:
+        wait_until_well(service, db, 0 if service.url in beyond_help else SETTLE, timeout=1)
+    except Failed:
+        db.terminate_backends()
+        time.sleep(0.2)
+        beyond_help.add(service.url)
+        with meanwhile("nothing else is asked, before the check itself"):
+            require_well(service, db, timeout=1)
+        beyond_help.remove(service.url)
 
 
 @check(
@@ -43,125 +128,159 @@ def every_right(pairs: list[tuple[Answer, dict[str, Any]]], expected: str) -> No
     hint="How many connections does one request open, and how many ways into PostgreSQL does the service have?",
 )
 def budget(service, db):
-    """With 200 users asking for flights, at most 10 PostgreSQL sessions are open."""
-
-    def right(answer, drawn):  # an error is not for this check to count
-        return not 200 <= answer.code < 300 or answer.value == flight(db, drawn["id"])
-
+    """With 200 users on all three paths, at most 10 PostgreSQL sessions are open, and at least 20 answers are right."""
+    settle(service, db)
     with db.watch() as seen:
-        busy = service.load("/flights/{id}", users=200, timeout=PATIENCE, right=right, id=IDS)
+        busy = crowd(service, db, CROWD, users=200, seconds=1, back_off=0.5)
     seen.peak_sessions.at_most(BUDGET)
-    busy.answered.at_least(200)
+    right = sum(is_right(db, answer) for answer in busy.answers)
+    # Seen 600 and more; two connections a plane, with a timeout, leave 40.
+    Observed(right, "right answers meanwhile", beside=kinds(busy.answers)).at_least(20)
 
 
 @check(
     points=1,
     look="lesson 03, “Connect once, and share?” and “Waiting for ever”",
-    hint="An error that says so: who shares that connection? A 503: how long does the last of 200 users usually wait?",
+    hint="An error that says so: who shares that connection? A 503: how long does a request wait for a connection?",
 )
 def errors(service, db):
-    """200 users asking for flights, and 200 asking for airlines, get right answers and no error."""
-    known = airlines(db)
-    flown = service.load(
-        "/flights/{id}", users=200, seconds=1, timeout=PATIENCE, id=IDS,
-        right=lambda answer, drawn: answer.value == flight(db, drawn["id"]),
-    )  # fmt: skip
-    flown.errors.equals(0)
-    called = service.load(
-        "/airlines/{carrier}", users=200, seconds=1, timeout=PATIENCE, carrier=list(known),
-        right=lambda answer, drawn: answer.value == known[drawn["carrier"]],
-    )  # fmt: skip
-    called.errors.equals(0)
+    """12 users on all three paths get right answers; at most one in ten is a 503 instead."""
+    settle(service, db)
+    answers = crowd(service, db, CROWD, users=12, seconds=0.5).answers
+    require_right(db, answers, refused=len(answers) // 10)
 
 
 @check(
-    points=2,
+    points=1,
     look="lesson 03, “Two connections for one request”",
     hint="How many connections does a request for a plane hold at once? What if all the others do so, too?",
 )
 def planes(service, db):
-    """Of 60 requests for planes sent at once, each is answered, and right."""
-    ids = random.sample(IDS, 60)
-    answers = service.send("GET", [f"/flights/{id}/plane" for id in ids], timeout=PATIENCE).answers()
-    pairs = [(answer, plane(db, id)) for answer, id in zip(answers, ids, strict=True)]
-    every_right(pairs, "60 planes asked for at once, each with its model")
+    """30 users, most of whom ask for planes, get right answers; at most 3 of them get a 503 instead."""
+    settle(service, db)
+    # Who is refused does not come again, so each counts once: seen 0, and 21 of 30 after a deadlock.
+    busy = crowd(service, db, (PLANES, PLANES, PLANES, FLIGHTS), users=30, seconds=0.3, back_off=2)
+    require_right(db, busy.answers, refused=3)
 
 
 @check(
     points=2,
     look="lesson 03, “Waiting for ever”",
-    hint="What does a request wait for when all connections are lent, and for how long at most?",
+    hint="What does a request wait for when all connections are in use, and for how long at most? On every path?",
 )
 def saturated(service, db):
-    """While PostgreSQL answers nobody, at least half of 300 requests are refused within 2 s, by a 503 with Retry-After."""
-    service.settle("/flights/1")
+    """While PostgreSQL answers nobody, at least half of the requests on each path get a 503 with Retry-After within
+    2 s; 2 s after PostgreSQL answers again, all three paths are right.
+    """
+    settle(service, db)
     with db.paused():
-        asked = service.load("/flights/{id}", rate=150, seconds=2, timeout=2, id=IDS)
-    service.settle("/flights/1")
-    refused = asked.result.statuses == 503
-    others = {kind: count for kind, count in asked.result.error_counts.items() if not kind.startswith("503")}
-    # Seen 290 with a pool of 10 and 210 with one of 90, whose size is for another check to judge.
-    Observed(int(refused.sum()), f"refused within 2 s (others: {others})").at_least(150)
-    asked.are_right(lambda answer, _: answer.code != 503 or says_when(answer))
+        asked = crowd(service, db, CROWD, rate=150, seconds=1).answers
+    for path in PATHS:
+        told = [answer for answer in asked if path_of(answer) == path]
+        # Who keeps what is asked for in memory need not refuse.
+        others = [answer for answer in told if answer.code != 503 and not is_right(db, answer)]
+        # Of 330 requests seen 320 with a pool of 10, and 240 with one of 90, whose size is for `budget` to judge.
+        in_time = len(told) - len(others)
+        Observed(in_time, f"{path}: status 503 within 2 s", f"of {len(told)}", beside=kinds(others)).at_least(
+            math.ceil(len(told) / 2)
+        )
+    every(
+        [answer for answer in asked if answer.code == 503],
+        says_when,
+        "each 503 with a header Retry-After: 1, or more whole seconds",
+        lambda answer: f"{answer.asked}: Retry-After: {answer.headers.get('retry-after', 'no such header')}",
+    )
+    with meanwhile("PostgreSQL answers again"):
+        wait_until_well(service, db, RECOVERY)
 
 
 def says_when(answer: Answer) -> bool:
     seconds = answer.headers.get("retry-after", "")
-    return seconds.isascii() and seconds.isdigit()
-
-
-@check(
-    points=1,
-    look="lesson 03, “PostgreSQL restarts under you”",
-    hint="Which connections does a pool look after, and which does nobody?",
-)
-def recovers(service, db):
-    """Two seconds after every session was cut, all three paths answer right again."""
-    known = airlines(db)
-    service.settle("/flights/1")
-    db.terminate_backends()
-    deadline = time.monotonic() + 2
-    while True:
-        late = time.monotonic() > deadline
-        try:
-            return all_right(service, db, known)
-        except Failed:
-            if late:
-                raise
-
-
-def all_right(service, db, known: dict[str, dict[str, Any]]) -> None:
-    """Ask for twenty flights, planes and airlines at once. Raise Failed if any answer is not right."""
-    ids, carriers = random.sample(IDS, 20), random.choices(list(known), k=20)
-    wanted = {f"/flights/{id}": flight(db, id) for id in ids}
-    wanted |= {f"/flights/{id}/plane": plane(db, id) for id in ids}
-    paths = [*wanted, *(f"/airlines/{carrier}" for carrier in carriers)]
-    right = [*wanted.values(), *(known[carrier] for carrier in carriers)]
-    answers = service.send("GET", paths, timeout=PATIENCE).answers()
-    every_right(list(zip(answers, right, strict=True)), "right answers on all three paths after the cut")
+    return seconds.isascii() and seconds.isdigit() and int(seconds) > 0
 
 
 @check(
     points=2,
     look="lesson 03, “The leak”",
-    hint="On which way out of a request is its connection not given back?",
+    hint="On which way out of a request is its connection not given back? Look at every path.",
 )
 def flat(service, db):
-    """5,000 requests, a tenth of them for flights that do not exist, are right; after the first 1,000 at most 10 sessions are opened."""
-
-    def right(answer, drawn):
-        if drawn["id"] in UNKNOWN:
-            return answer.code == 404
-        return answer.value == flight(db, drawn["id"])
-
-    ids = [*random.sample(IDS, 900), *random.sample(UNKNOWN, 100)]
+    """1,500 requests on all three paths, a tenth of them for what does not exist, leave all three paths right; after the
+    first 300 at most 10 sessions are opened.
+    """
+    settle(service, db)
+    known, codes = random.sample(IDS, 900), carriers(db)
+    ids = [*known, *random.sample(UNKNOWN, 70), *random.sample(TOO_LARGE, 30)]
+    airlines = [*codes * 9, *random.choices(unknown_carriers(db), k=len(codes))]
 
     def send(requests: int) -> None:
         while requests > 0:
-            busy = service.load("/flights/{id}", users=20, seconds=1, timeout=2, right=right, id=ids)
+            busy = service.load(
+                PATHS,
+                users=8,
+                seconds=0.5,
+                timeout=PATIENCE,
+                looked_at=MOST_LOOKED_AT,
+                id=ids,
+                carrier=airlines,
+            )
+            if not busy.result.good.any():
+                fail(
+                    "good answers for what exists, to the last of 1,500 requests",
+                    f"none any more ({kinds(busy.answers)})",
+                )
             requests -= len(busy.result.started)
 
-    send(1_000)  # a pool may still grow here, or open anew what was cut
+    send(300)  # a pool may still grow here, or open anew what was ended
     with db.watch() as seen:
-        send(4_000)
+        send(1_200)
+    require_well(service, db)
     seen.opened_sessions.at_most(BUDGET)
+
+
+@check(
+    points=1,
+    look="lesson 03, “The leak”",
+    hint="What does the query find, and what does PostgreSQL say to a number that its type cannot hold?",
+)
+def unknown(service, db):
+    """An unknown flight, on both its paths, and an unknown airline are a 404, an id that is not a number is a 422; what
+    PostgreSQL cannot hold is either.
+    """
+    settle(service, db)
+    id, huge, code = random.choice(UNKNOWN), random.choice(TOO_LARGE), random.choice(unknown_carriers(db))
+    wanted = {f"/flights/{id}": [404], f"/flights/{id}/plane": [404], f"/airlines/{code}": [404]}
+    wanted |= {"/flights/seven": [422], "/flights/seven/plane": [422], "/airlines/%00": [404, 422]}
+    wanted |= {f"/flights/{huge}": [404, 422], f"/flights/{huge}/plane": [404, 422]}
+    for path in random.sample(list(wanted), len(wanted)):
+        service.get(path, timeout=PATIENCE).status.is_in(wanted[path])
+    require_well(service, db)
+
+
+def unknown_carriers(db) -> list[str]:
+    codes = {first + second for first in ascii_uppercase for second in ascii_uppercase}
+    return sorted(codes - set(carriers(db)))
+
+
+@check(
+    points=1,
+    look="lesson 03, “PostgreSQL restarts under you”",
+    hint="Which connections does a pool look after, and which does nobody? Who finds out that one is closed?",
+)
+def recovers(service, db):
+    """One second after all its sessions are terminated, the first request on each path gets the right answer; of the next
+    24, sent at once, at most 2 get a 503 instead.
+    """
+    settle(service, db)
+    at_once(service, db)  # so that as many connections are open as there will be
+    db.terminate_backends()
+    time.sleep(1)
+    with meanwhile("its sessions were ended a second ago"):
+        require_well(service, db)
+        require_right(db, at_once(service, db), refused=2)
+
+
+def at_once(service, db) -> list[Answer]:
+    """Send 24 requests at once and return their answers."""
+    paths = [*some(db, FLIGHTS, 16), *some(db, PLANES, 7), *some(db, AIRLINES, 1)]
+    return service.send("GET", random.sample(paths, len(paths)), timeout=PATIENCE).answers()

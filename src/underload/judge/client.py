@@ -69,6 +69,13 @@ class Answer:
         except (ValueError, RecursionError):
             raise Failed(f"{self.asked}: an answer in JSON", shortened(self.body)) from None
 
+    def shows(self, expected: Any) -> bool:
+        """Return True if this is a good answer with just this in JSON. Raises Failed, naming what differs."""
+        if self.value == expected:
+            return True
+        wanted, got = _differing(expected, self.value)
+        raise Failed(f"{self.asked}: {wanted}", got)
+
     @property
     def json(self) -> Observed:
         return Observed(self.value, f"{self.asked}: the answer")
@@ -89,6 +96,21 @@ class Answer:
     def describe(self) -> str:
         """Return status and body, or the problem, in one short line."""
         return self.problem or f"status {self.code}, {shortened(self.body.decode(errors='replace'), 80)}"
+
+
+def _differing(expected: Any, got: Any) -> tuple[str, str]:
+    """Return what was expected and what came, of two objects only the members that differ."""
+    if not isinstance(expected, dict) or not isinstance(got, dict):
+        return shortened(repr(expected)), shortened(repr(got))
+    names = [name for name in {**expected, **got} if name not in expected or name not in got]
+    names = names or [name for name in expected if expected[name] != got[name]]
+    return _members(expected, names), _members(got, names)
+
+
+def _members(value: dict[str, Any], names: Sequence[str]) -> str:
+    return shortened(
+        ", ".join(f"{name} {value[name]!r}" if name in value else f"no {name}" for name in names)
+    )
 
 
 class Pending:

@@ -1,11 +1,13 @@
 """An expectation knows what it saw, so a failed one explains itself."""
 
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from underload.loading import number
+
+T = TypeVar("T")
 
 _measured: ContextVar[list[tuple[str, str]] | None] = ContextVar("measured", default=None)
 
@@ -30,11 +32,14 @@ class Observed:
     A bound (`at_most`, `at_least`, `within`) notes the figure, for the line that says what was measured.
     """
 
-    def __init__(self, value: Any, what: str, unit: str = "", absent: str = "nothing measured") -> None:
+    def __init__(
+        self, value: Any, what: str, unit: str = "", absent: str = "nothing measured", beside: str = ""
+    ) -> None:
         self.value = value
         self.what = what
         self.unit = unit
         self.absent = absent  # what to say of NaN
+        self.beside = beside  # what else was seen, said where the value is not as it should be
 
     def at_most(self, limit: float) -> None:
         """Fail unless the value is ``limit`` or less."""
@@ -56,12 +61,12 @@ class Observed:
     def equals(self, other: Any) -> None:
         """Fail unless the value is exactly this."""
         if self.value != other or isinstance(self.value, bool) != isinstance(other, bool):
-            raise Failed(f"{self.what} exactly {self._said(other)}", self._said(self.value))
+            raise Failed(f"{self.what} exactly {self._said(other)}", self._seen)
 
     def is_in(self, several: Any) -> None:
         """Fail unless the value is one of ``several``."""
         if self.value not in several:
-            raise Failed(f"{self.what} one of {shortened(list(several))}", self._said(self.value))
+            raise Failed(f"{self.what} one of {shortened(list(several))}", self._seen)
 
     @property
     def _is_number(self) -> bool:
@@ -70,8 +75,12 @@ class Observed:
 
     def _bounded(self, holds: bool, bound: str) -> None:
         if not holds:
-            raise Failed(f"{self.what} {bound}", self._said(self.value))
+            raise Failed(f"{self.what} {bound}", self._seen)
         note(self.what, self._said(self.value))
+
+    @property
+    def _seen(self) -> str:
+        return self._said(self.value) + (f" ({self.beside})" if self.beside else "")
 
     def _said(self, value: Any) -> str:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -124,15 +133,25 @@ def meanwhile(what: str) -> Iterator[None]:
         raise Failed(f"while {what}, {failed.expected}", failed.observed) from None
 
 
-def every(things: Any, holds: Callable[[Any], bool], expected: str, say: Callable[[Any], str]) -> None:
-    """Fail unless there are ``things`` and each holds, showing the first that does not, and how many."""
-    things = things if isinstance(things, Sized) else list(things)
-    if not len(things):
+def every(things: Iterable[T], holds: Callable[[T], bool], expected: str, say: Callable[[T], str]) -> None:
+    """Fail unless there are ``things`` and each holds, showing the first that does not, and how many.
+
+    Where ``holds`` raises Failed, that says what was asked and seen of this one.
+    """
+    things = list(things)
+    if not things:
         raise Failed(expected, "nothing to look at")
-    bad = [each for each in things if not holds(each)]
-    if bad:
-        more = f" ({len(bad):,} of {len(things):,} like this)" if len(things) > 1 else ""
-        raise Failed(expected, say(bad[0]) + more)
+    faults = [fault for each in things if (fault := _fault(each, holds, expected, say))]
+    if faults:
+        share = f" ({len(faults):,} of {len(things):,} wrong)" if len(things) > 1 else ""
+        raise Failed(faults[0].expected, faults[0].observed + share)
+
+
+def _fault(thing: T, holds: Callable[[T], bool], expected: str, say: Callable[[T], str]) -> Failed | None:
+    try:
+        return None if holds(thing) else Failed(expected, say(thing))
+    except Failed as fault:
+        return fault
 
 
 def shortened(value: Any, most: int = 120) -> str:

@@ -4,15 +4,16 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from string import Formatter
 from typing import Any
 from urllib.parse import unquote
 
 from underload.judge.client import TIMEOUT, Answer, Client, Pending
 from underload.judge.expect import Failed, Observed, every
 from underload.judge.processes import Processes, Usage
-from underload.loading import Result, Sample, load
+from underload.loading import Request, Result, Sample, load
 
-LOOKED_AT = 60  # answers of a load
+LOOKED_AT = 60  # answers of a load, unless said
 SETTLE_EVERY = 0.05  # seconds
 
 # Tells, by an answer and what was drawn for its request (whole numbers and text), whether it is right.
@@ -35,12 +36,17 @@ class Load:
             lambda seen: f"{seen[0].asked}: {seen[0].describe()}",
         )
 
-    def _observed(self, value: float, what: str, unit: str = "") -> Observed:
+    @property
+    def answers(self) -> list[Answer]:
+        """Those that were looked at, in no order."""
+        return [_answer(sample) for sample in self.result.samples]
+
+    def _observed(self, value: float, what: str, unit: str = "", beside: str = "") -> Observed:
         run = self.result
         workload = f"at {run.rate:g} requests a second" if run.rate else f"with {run.workload}"
         good = len(run.latencies_ms)
         absent = f"too few good answers ({good})" if good else f"no good answer ({self._kinds()})"
-        return Observed(value, f"{self.path} {workload}: {what}", unit, absent)
+        return Observed(value, f"{self.path} {workload}: {what}", unit, absent, beside)
 
     def _kinds(self) -> str:
         run = self.result
@@ -66,13 +72,12 @@ class Load:
 
     @property
     def errors(self) -> Observed:
-        kinds = self._kinds()
-        return self._observed(self.result.errors, f"errors ({kinds})" if kinds else "errors")
+        return self._observed(self.result.errors, "errors", beside=self._kinds())
 
     @property
     def answered(self) -> Observed:
         """How many requests were answered well."""
-        return self._observed(len(self.result.latencies_ms), "good answers")
+        return self._observed(len(self.result.latencies_ms), "good answers", beside=self._kinds())
 
 
 class Service:
@@ -102,25 +107,42 @@ class Service:
 
     def load(
         self,
-        path: str,
+        path: str | Sequence[str],
         *,
         right: Right | None = None,
         seconds: float = 2.0,
+        looked_at: int = LOOKED_AT,
         **workload: Any,
     ) -> Load:
         """Put load on a path and return what it showed; ``workload`` is `underload.load`'s.
 
-        With ``right``, `Load.are_right` is asked of it at once.
+        Of several paths each request takes one at random; one that stands there twice is taken twice as
+        often. They share the values of a ``{name}``. ``looked_at`` answers are kept, for `Load.answers`.
+        With ``right``, `Load.are_right` is asked of them at once.
 
         Raises:
             Failed: an answer was wrong.
         """
         # With a seed that is known, so are the requests, and their answers could be made beforehand.
         workload.setdefault("seed", random.getrandbits(64))
-        seen = Load(load(self.url + path, seconds=seconds, samples=LOOKED_AT, **workload), path)
+        paths = [path] if isinstance(path, str) else path
+        target = self.url + path if isinstance(path, str) else self._mix(paths, workload)
+        run = load(target, seconds=seconds, samples=looked_at, **workload)
+        seen = Load(run, ", ".join(dict.fromkeys(paths)))
         if right:
             seen.are_right(right)
         return seen
+
+    def _mix(self, paths: Sequence[str], workload: dict[str, Any]) -> list[Request]:
+        """Return a request for each path, and take the values of their names out of the workload."""
+        names = {path: {name for _, name, _, _ in Formatter().parse(path) if name} for path in paths}
+        values = {name: workload.pop(name) for name in set().union(*names.values()) if name in workload}
+        return [
+            Request(
+                self.url + path, parameters={name: values[name] for name in names[path] if name in values}
+            )
+            for path in paths
+        ]
 
     @contextmanager
     def watch_cpu(self) -> Iterator[Usage]:

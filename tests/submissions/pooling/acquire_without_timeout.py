@@ -4,4 +4,4 @@ async def wait_for_ever():
         yield connection
 
 
-app.dependency_overrides[borrow] = wait_for_ever
+app.dependency_overrides[get_connection] = wait_for_ever

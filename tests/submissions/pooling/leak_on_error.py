@@ -3,7 +3,7 @@ app.router.routes = [route for route in app.router.routes if route.path != "/fli
 
 
 @app.get("/flights/{id}")
-async def flight(id: int):
+async def flight(id: Id):
     try:
         connection = await app.state.pool.acquire(timeout=1)
     except TimeoutError:

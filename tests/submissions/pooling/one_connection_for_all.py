@@ -1,4 +1,4 @@
-# from solution; loses: errors recovers
+# from solution; loses: errors saturated
 app.router.routes = [route for route in app.router.routes if route.path != "/airlines/{carrier}"]
 
 
@@ -13,6 +13,8 @@ app.router.lifespan_context = with_one_apart
 
 
 @app.get("/airlines/{carrier}")
-async def airline(carrier: str):
+async def airline(carrier: Carrier):
+    if app.state.airlines.is_closed():
+        app.state.airlines = await asyncpg.connect(db)
     query = "SELECT carrier, name FROM airlines WHERE carrier = $1"
     return found(await app.state.airlines.fetchrow(query, carrier), "airline")

@@ -7,4 +7,4 @@ async def curt():
         raise HTTPException(503, "All connections are busy") from None
 
 
-app.dependency_overrides[borrow] = curt
+app.dependency_overrides[get_connection] = curt
