@@ -16,7 +16,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 @app.get("/trips/{id}")
-async def trip(id: int):
+async def trip(id: Id):
     row = await state["pool"].fetchrow(FLIGHT, id)
     if row is None:
         raise HTTPException(404, "No such trip")

@@ -1,4 +1,4 @@
-# from solution; loses: recovers
+# from solution; loses: whole connections partial retries spared deadline recovers
 class Breaker:
     def __init__(self, most=5):
         self.most, self.failed = most, 0

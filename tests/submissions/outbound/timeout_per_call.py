@@ -2,7 +2,7 @@
 DEADLINE = 0.7
 
 
-async def trip(id: int):
+async def trip(id: Id):
     row = await state["pool"].fetchrow(FLIGHT, id)
     if row is None:
         raise HTTPException(404, "No such trip")
