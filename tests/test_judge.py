@@ -386,13 +386,16 @@ def test_a_judge_that_was_killed_is_followed_by_another(serving):
     assert own.ask("open", lab="blocking", url=url, database=None)["checks"]
 
 
-def test_the_stop_button_ends_the_judge_with_its_check(serving):
+def test_the_stop_button_ends_the_judge_with_its_check(serving, tmp_path, monkeypatch):
     """An answer that came late would be taken for the next one."""
+    (tmp_path / "labs/checks").mkdir(parents=True)
+    (tmp_path / "labs/checks/mini.py").write_text(CHECKS)
+    monkeypatch.setenv("UNDERLOAD_COURSE", str(tmp_path))  # which a judge's process reads
     url = serving(good)
-    own.ask("open", lab="blocking", url=url, database=None)
+    own.ask("open", lab="mini", url=url, database=None)
     process = channel._channels[os.getpid()]._child.process
     threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
-        own.ask("check", name="sustained")
+        own.ask("check", name="waits")
     assert process.poll() is not None
-    assert own.ask("open", lab="blocking", url=url, database=None)["checks"]
+    assert own.ask("open", lab="mini", url=url, database=None)["checks"]

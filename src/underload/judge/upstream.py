@@ -3,30 +3,49 @@
 import asyncio
 import itertools
 import json
+import math
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import Any
 
 from underload.judge.expect import Observed
-from underload.serving import Server, start
+from underload.judge.gateway import Reply, gateway
+from underload.waiting import until
 
-KEPT_SECONDS = 120  # that an idle connection stays open
+STILL = 0.1  # seconds without a call, after which none is to be expected
 
 
 class Calls:
-    """What an upstream saw while it was watched."""
+    """What an upstream saw while it was watched.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        name: of the upstream.
+        paths: the only ones to count, or None for all. A check that asks a service for something can so leave
+            out calls that the service makes of its own accord.
+    """
+
+    def __init__(self, name: str, paths: Collection[str] | None = None) -> None:
         self._name = name
+        self._paths = paths
         self._changed = threading.Condition()
         self._now = self._peak = self._total = 0
+        self._open: Counter[str] = Counter()
+        self._different = 0
+        self._latest = 0.0
         self._clients: set[Any] = set()
 
     @property
     def peak(self) -> Observed:
         """Calls open at a time, at most."""
         return Observed(self._peak, f"calls open at the {self._name} at a time", "calls")
+
+    @property
+    def different(self) -> Observed:
+        """Paths called for at a time, at most: a path counts once, however many calls for it are open."""
+        return Observed(self._different, f"different calls open at the {self._name} at a time", "calls")
 
     @property
     def total(self) -> Observed:
@@ -37,28 +56,52 @@ class Calls:
         """Connections that the calls came over."""
         return Observed(len(self._clients), f"connections to the {self._name}", "connections")
 
-    def wait_for(self, calls: int, seconds: float) -> None:
-        """Return once so many calls were open at a time, or after so many seconds."""
+    def wait_for(self, calls: int, seconds: float, still: float = math.inf) -> None:
+        """Return once so many calls were open at a time.
+
+        Args:
+            calls: how many.
+            seconds: after which it returns in any case.
+            still: seconds without one more call, after which no more are waited for.
+        """
+        deadline = time.monotonic() + seconds
         with self._changed:
-            self._changed.wait_for(lambda: self._peak >= calls, seconds)
+            while self._peak < calls and (left := deadline - time.monotonic()) > 0:
+                if not self._changed.wait(min(left, still)):
+                    return
 
     def wait_for_total(self, calls: int, seconds: float) -> None:
         """Return once so many calls have come, or after so many seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._total >= calls, seconds)
 
-    def began(self, client: Any) -> None:
+    def counts(self, path: str) -> bool:
+        """Tell whether a call for this path is counted."""
+        return self._paths is None or path in self._paths
+
+    def began(self, path: str, client: Any) -> None:
         """Count one more call, from a client's address."""
         with self._changed:
             self._now, self._total = self._now + 1, self._total + 1
             self._peak = max(self._peak, self._now)
-            self._clients.add(client and tuple(client))
+            self._open[path] += 1
+            self._different = max(self._different, len(self._open))
+            self._clients.add(client)
+            self._latest = time.monotonic()
             self._changed.notify_all()
 
-    def ended(self) -> None:
+    def ended(self, path: str) -> None:
         """Count one call less that is open."""
         with self._changed:
             self._now -= 1
+            self._open[path] -= 1
+            if not self._open[path]:
+                del self._open[path]
+            self._latest = time.monotonic()
+
+    def still(self) -> bool:
+        """Tell whether no call is open, nor has been for a moment."""
+        return not self._now and time.monotonic() - self._latest >= STILL
 
 
 class Upstream:
@@ -88,23 +131,25 @@ class Upstream:
         self._number = itertools.count()
         self._lock = threading.Lock()  # of the gate: calls come in on another thread than the check's
         self._gate: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] | None = None
-        self._watching: list[Calls] = []
-        self._server: Server | None = None
+        self._always = Calls(name)
+        self._watching: list[Calls] = [self._always]
+        self._port = 0
 
     @property
     def url(self) -> str:
         """Where it answers; it starts when first asked for."""
-        if self._server is None:
-            # uvicorn closes an idle connection after 5 s, just when httpx would stop to use it: one that is
-            # used in that moment would fail, and a correct service with it.
-            name = f"upstream {self.name}"
-            self._server = start(self._serve, name=name, timeout_keep_alive=KEPT_SECONDS)
-        return self._server.url
+        if not self._port:
+            self._port = gateway().open(self._serve)
+        return f"http://127.0.0.1:{self._port}"
+
+    def settle(self, seconds: float = 10.0) -> None:
+        """Wait until the calls that are open have ended and no more come, or for so many seconds."""
+        until(self._always.still, seconds)
 
     @contextmanager
-    def watch(self) -> Iterator[Calls]:
-        """Count the calls meanwhile."""
-        calls = Calls(self.name)
+    def watch(self, paths: Collection[str] | None = None) -> Iterator[Calls]:
+        """Count the calls meanwhile, or those for some paths."""
+        calls = Calls(self.name, paths)
         self._watching.append(calls)
         try:
             yield calls
@@ -112,9 +157,9 @@ class Upstream:
             self._watching.remove(calls)
 
     @contextmanager
-    def held(self) -> Iterator[Calls]:
-        """Answer nothing meanwhile, and count: every call stays open, and is answered afterwards."""
-        with self.watch() as calls:
+    def held(self, paths: Collection[str] | None = None) -> Iterator[Calls]:
+        """Answer nothing meanwhile, and count like `watch`: calls stay open, and are answered afterwards."""
+        with self.watch(paths) as calls:
             self._gate = []
             try:
                 yield calls
@@ -141,29 +186,15 @@ class Upstream:
         if "at_once" in behaviour:
             self._desk = asyncio.Semaphore(self.at_once) if self.at_once else nullcontext()
 
-    async def _serve(
-        self,
-        scope: dict[str, Any],
-        receive: Callable[[], Awaitable[Any]],
-        send: Callable[[dict[str, Any]], Awaitable[None]],
-    ) -> None:
-        if scope["type"] != "http":
-            return
-        watching = list(self._watching)
+    async def _serve(self, path: str, client: Any) -> Reply:
+        watching = [calls for calls in self._watching if calls.counts(path)]
         for calls in watching:
-            calls.began(scope["client"])
+            calls.began(path, client)
         try:
-            status, body = await self._respond(scope["path"])
+            return *await self._respond(path), self.trickle
         finally:
             for calls in watching:
-                calls.ended()
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        pieces = [body[at : at + 1] for at in range(len(body))] if self.trickle else [body]
-        for piece in pieces:
-            await asyncio.sleep(self.trickle / len(pieces))
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+                calls.ended(path)
 
     async def _respond(self, path: str) -> tuple[int, bytes]:
         await self._pass_gate()
