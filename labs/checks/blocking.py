@@ -15,7 +15,7 @@ import numpy as np
 
 from underload.judge import check
 from underload.judge import Answer
-from underload.judge import Failed, Observed, every, meanwhile
+from underload.judge import Observed, every, meanwhile
 from underload.judge import Upstream
 
 SECRET = secrets.token_hex()  # so that nobody but the archive knows what is in it
@@ -81,11 +81,11 @@ def serves(service, db) -> None:
 def right_before_and_after(service, archive, db) -> Iterator[None]:
     """Fail unless the service does all of its work before what happens meanwhile, and afterwards."""
     settle(service, archive)
-    with meanwhile("nothing else is asked, before the archive is held"):
+    with meanwhile("nothing else is asked, before it all"):
         serves(service, db)
     yield
     settle(service, archive)
-    with meanwhile("nothing else is asked, after the archive was held"):
+    with meanwhile("nothing else is asked, after it all"):
         serves(service, db)
 
 
@@ -105,15 +105,15 @@ def calls_waiting(service, archive, db, number: int) -> Iterator[Any]:
     hint="What can the event loop do while an `async def` is in a call that blocks? And who shares the pool of a `def`?",
 )
 def health(service, archive, db):
-    """While the archive answers none of 60 reports, 30 or more of which wait there, each of 100 health checks is answered within 1 s."""
+    """Of 60 reports asked for while the archive answers none, at least 30 wait there, and meanwhile each of 100 health checks is answered within 1 s."""
     with calls_waiting(service, archive, db, 60) as calls:
         calls.wait_for(30, WAIT, STILL)
         with service.visited(lambda: random.choice([*some_reports(1), *some_summaries(1)])):
             healthy = service.load("/health", rate=100, seconds=1, timeout=1, warm_up=0)
-    # Seen 40 by a pool of threads, 1 by a loop that blocks.
-    calls.different.at_least(30)
     # Seen to take 2 to 20 ms or, where they stand in line, as long as the archive does.
     healthy.errors.equals(0)
+    # Seen 60 or, from a pool of threads, 40.
+    calls.different.at_least(30)
 
 
 @check(
@@ -139,10 +139,10 @@ def cores(service, archive, db):
     """Eight users' summaries keep more than one interpreter at work, or come faster than one could compute them."""
     with right_before_and_after(service, archive, db):
         with service.watch_cpu() as idle:
-            time.sleep(0.5)
+            time.sleep(0.4)
         with service.watch_cpu() as used, seconds_of_one(db) as took:
             with service.visited(lambda: random.choice(["/health", *some_reports(1)])) as others:
-                busy = service.load("/summary/{first}", users=8, seconds=2.5, first=FIRST)
+                busy = service.load("/summary/{first}", users=8, seconds=2, first=FIRST)
     busy.are_right(lambda answer, _: is_right(answer, db))
     busy.errors.equals(0)
     are_right([answer for sent in others for answer in sent], db, "the right answer beside the summaries")

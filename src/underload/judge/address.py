@@ -1,7 +1,6 @@
 """What may be judged: a service of the learner's, never the judge itself nor what it runs beside it."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 from urllib.parse import urlsplit
 
 import psutil
@@ -23,12 +22,16 @@ def check_address(port: int, handed: Iterable[str | None] = ()) -> None:
     Raises:
         UnderloadError: the judge listens there, one of its own processes, or a backing service.
     """
-    if port in {urlsplit(url).port for url in handed if url}:
+    found = set(holders(port))
+    backing = {POSTGRES.name, VALKEY.name}
+    if port in {urlsplit(url).port for url in handed if url} or backing & set(map(_name, found)):
         raise UnderloadError(NOT_A_SERVICE.format(port=port, what="A backing service"))
-    own = psutil.Process().children(recursive=True)  # it has no port itself
-    for process in holders(port):
-        if process in own:
-            raise UnderloadError(NOT_A_SERVICE.format(port=port, what="The judge"))
-        with suppress(psutil.Error):
-            if process.name() in {POSTGRES.name, VALKEY.name}:
-                raise UnderloadError(NOT_A_SERVICE.format(port=port, what="A backing service"))
+    if found & set(psutil.Process().children(recursive=True)):  # it has no port itself
+        raise UnderloadError(NOT_A_SERVICE.format(port=port, what="The judge"))
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:  # it has ended
+        return ""

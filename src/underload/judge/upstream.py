@@ -17,6 +17,8 @@ from underload.waiting import until
 
 STILL = 0.1  # seconds without a call, after which none is to be expected
 
+_starting = threading.Lock()
+
 
 class Calls:
     """What an upstream saw while it was watched.
@@ -138,8 +140,8 @@ class Upstream:
     @property
     def url(self) -> str:
         """Where it answers; it starts when first asked for."""
-        if not self._port:
-            self._port = gateway().open(self._serve)
+        with _starting:  # a kernel may ask for one while a check does
+            self._port = self._port or gateway().open(self._serve)
         return f"http://127.0.0.1:{self._port}"
 
     def settle(self, seconds: float = 10.0) -> None:
