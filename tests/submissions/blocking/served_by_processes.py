@@ -5,7 +5,7 @@ from pathlib import Path
 from underload import App
 
 os.environ |= {"FLIGHTS": db, "ARCHIVE": archive}
-Path("service.py").write_text('''
+Path("service.py").write_text("""
 import os
 import statistics
 from contextlib import asynccontextmanager
@@ -44,5 +44,5 @@ async def report(number: int):
 @app.get("/summary/{first}")
 def summary(first: int):
     return {"first": first, "spread": statistics.pstdev(app.state.delays[first : first + 120_000])}
-''')
+""")
 app = App("service:app", processes=2)
