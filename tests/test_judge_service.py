@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import httpx
 import psutil
@@ -14,6 +15,7 @@ from conftest import all_gone
 
 from underload.judge.client import Client
 from underload.judge.expect import Failed
+from underload.judge.gateway import MOST_CALLS
 from underload.judge.service import Service
 from underload.judge.upstream import Upstream
 from underload.serving import start
@@ -310,18 +312,18 @@ def test_an_upstream_has_settled_when_nobody_waits_for_it_any_more():
     client.close()
 
 
-HALF_SENT = """
+FLOOD = """
 import resource, socket, sys
 _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 held = []
-for number in range(6_000):
+for number in range(int(sys.argv[2])):
     one = socket.socket()
     one.settimeout(2)
     held.append(one)
     try:
         one.connect(("127.0.0.1", int(sys.argv[1])))
-        one.sendall(b"GET /a HTTP/1.1" + bytes(10) * (number % 2))
+        one.sendall(sys.argv[3].encode())
     except OSError:
         break
 print(number, flush=True)
@@ -329,20 +331,38 @@ sys.stdin.read()
 """
 
 
+@contextmanager
+def flood(upstream, connections, sent):
+    """Hold connections to an upstream over which something was sent each; yield how many there are."""
+    arguments = [upstream.url.rpartition(":")[2], str(connections), sent]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", FLOOD, *arguments], **pipes) as flooding:
+        yield int(flooding.stdout.readline()) + 1
+        flooding.stdin.close()
+
+
 def test_half_sent_requests_without_number_are_not_the_judges_to_hold():
     upstream = Upstream("archive", lambda path: path)
     kept = httpx.Client(base_url=upstream.url)
     assert kept.get("/before").json() == "/before"
     files = psutil.Process().num_fds()
-    port = upstream.url.rpartition(":")[2]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", HALF_SENT, port], **pipes) as flood:
-        assert int(flood.stdout.readline()) > 1_000
+    with flood(upstream, 6_000, "GET /a HTTP/1.1") as connections:
+        assert connections > 1_000
         assert kept.get("/meanwhile").json() == "/meanwhile"
         assert psutil.Process().num_fds() <= files + 10  # the flood's pipes
-        flood.stdin.close()
     kept.close()
     assert until(lambda: _answers(upstream), seconds=20)
+
+
+def test_of_more_calls_than_an_upstream_takes_at_a_time_the_judge_does_not_hear():
+    upstream = Upstream("archive", lambda path: path)
+    kept = httpx.Client(base_url=upstream.url)
+    kept.get("/")
+    with upstream.held() as calls, flood(upstream, 2_100, "GET /a HTTP/1.1\r\nhost: here\r\n\r\n"):
+        calls.wait_for(MOST_CALLS, seconds=60)
+        assert kept.get("/b").status_code == 503
+    kept.close()
+    calls.total.equals(MOST_CALLS)
 
 
 def _answers(upstream):

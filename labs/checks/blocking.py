@@ -193,7 +193,8 @@ def interpreters(idle, used, run, one: float) -> float:
     at_a_time = (used.working - idle.working) * used.seconds / span
     # How many times as much was computed as the busiest process can have done. By one interpreter: seen 0.87
     # to 0.94; by two: 1.8, and 1.5 while fifty programs wanted the two cores.
-    spread = min(computed, used.cpu * used.seconds) / (used.most * used.seconds)
+    busiest = used.most * used.seconds
+    spread = min(computed, used.cpu * used.seconds) / busiest if busiest else 0.0
     return max(faster, at_a_time if spread >= 1.15 else min(at_a_time, spread))
 
 

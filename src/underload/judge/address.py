@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from underload.errors import UnderloadError
-from underload.judge.processes import holders
+from underload.judge.family import holders
 from underload.services import POSTGRES, VALKEY
 
 NOT_A_SERVICE = "{what} listens on port {port}, no service of yours. Give Lab an app or an import string."
