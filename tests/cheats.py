@@ -33,6 +33,24 @@ HONEST = {
         status="broken",
         reason="Code cell 2 raised ModuleNotFoundError: No module named 'psycopg99'.",
     ),
+    "served by processes": Handed(
+        """# %% service
+%%writefile service.py
+from fastapi import FastAPI
+
+app = FastAPI()
+
+@app.get("/double/{n}")
+async def double(n: int):
+    return {"n": 2 * n}
+# %% lab
+from underload import App
+
+app = App("service:app", processes=2)
+""",
+        "doubled",
+        lab=OTHER,
+    ),
     "loud": Handed(
         SOLVED
         + """

@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def app_stopped():
     """Leave no service behind, whatever a test did, but for those that a module shares under a name."""
     yield
-    for name in [name for name in running.names() if name == "app" or name.startswith("upstream ")]:
+    for name in [name for name in running.names() if name == "app"]:
         running.named(name).stop()
 
 

@@ -7,16 +7,19 @@ import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import pytest
 
-from underload import channel
+from underload import App, channel
 from underload.errors import UnderloadError
 from underload.finding import NotMet
 from underload.judge import own, requirements
 from underload.judge.lab import Lab
 from underload.judge.observer import Desk, Observer, Terms, Undisturbed
+from underload.judge.upstream import Upstream
 from underload.judge.verdict import Verdict
+from underload.services import postgres, valkey
 from underload.serving import running, start
 
 CHECKS = '''
@@ -45,6 +48,13 @@ def breaks(service):
     """A check trips over an answer."""
     service.get("/").value["none"]["of"]["this"]
 '''
+
+
+SERVED = """
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"here"})
+"""
 
 
 async def good(scope, receive, send):
@@ -153,6 +163,22 @@ def test_whatever_is_said_to_it_earns_a_sentence_and_no_point(said, serving, tmp
     judge = opened(serving(bad), terms)
     assert list(judge.answer(said)) == ["error"]
     assert json.loads(terms.record.read_text()) == {}
+
+
+def test_the_judge_is_not_judged(serving):
+    judge = opened(serving(good))
+    upstream = Upstream("archive", lambda path: {"ok": True})
+    refused = ask(judge, ask="open", lab="mini", url=upstream.url, database=None)
+    assert "The judge listens on port" in refused["error"]
+    assert ask(judge, ask="check", name="says_ok")["verdict"]["points"] == 3  # of the service before
+
+
+@pytest.mark.parametrize("url", [postgres, valkey])
+def test_a_backing_service_is_not_judged(url):
+    port = urlsplit(url()).port
+    for handed in ({}, {"cache": f"redis://127.0.0.1:{port}/0"}):
+        refused = ask(Observer(), ask="open", lab="mini", url=f"http://127.0.0.1:{port}", **handed)
+        assert refused["error"].startswith(f"A backing service listens on port {port}")
 
 
 def test_a_submission_is_judged_at_its_end_whatever_its_kernel_asks_for(serving, tmp_path):
@@ -386,13 +412,22 @@ def test_a_judge_that_was_killed_is_followed_by_another(serving):
     assert own.ask("open", lab="blocking", url=url, database=None)["checks"]
 
 
-def test_the_stop_button_ends_the_judge_with_its_check(serving):
+def test_a_lab_takes_an_app_that_says_how_it_is_served(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "service.py").write_text(SERVED)
+    assert Lab("measuring", App("service:app", processes=2)).server.processes == 2
+
+
+def test_the_stop_button_ends_the_judge_with_its_check(serving, tmp_path, monkeypatch):
     """An answer that came late would be taken for the next one."""
+    (tmp_path / "labs/checks").mkdir(parents=True)
+    (tmp_path / "labs/checks/mini.py").write_text(CHECKS)
+    monkeypatch.setenv("UNDERLOAD_COURSE", str(tmp_path))  # which a judge's process reads
     url = serving(good)
-    own.ask("open", lab="blocking", url=url, database=None)
+    own.ask("open", lab="mini", url=url, database=None)
     process = channel._channels[os.getpid()]._child.process
     threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
-        own.ask("check", name="sustained")
+        own.ask("check", name="waits")
     assert process.poll() is not None
-    assert own.ask("open", lab="blocking", url=url, database=None)["checks"]
+    assert own.ask("open", lab="mini", url=url, database=None)["checks"]

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import httpx
 import psutil
@@ -14,9 +15,11 @@ from conftest import all_gone
 
 from underload.judge.client import Client
 from underload.judge.expect import Failed
+from underload.judge.gateway import MOST_CALLS
 from underload.judge.service import Service
 from underload.judge.upstream import Upstream
 from underload.serving import start
+from underload.waiting import until
 
 
 async def answering(scope, receive, send):
@@ -187,7 +190,7 @@ def test_a_service_that_answers_again_has_settled(service):
 
 
 SERVICE = """
-import multiprocessing, os, sys, time
+import os, subprocess, sys, time
 async def app(scope, receive, send):
     if scope["type"] != "http":
         return
@@ -195,6 +198,10 @@ async def app(scope, receive, send):
         end = time.process_time() + 0.5
         while time.process_time() < end:
             pass
+    if scope["path"] == "/children":
+        burn = "import time\\nwhile time.process_time() < 0.3: pass"
+        for _ in range(3):
+            subprocess.run([sys.executable, "-c", burn])
     if scope["path"] == "/grow":
         app.held = bytearray(os.urandom(1) * 100_000_000)
     await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -219,6 +226,37 @@ def test_processes_behind_a_port_are_found_and_used_cpu_is_theirs(instances):
         instances.get("/burn")
     used.cores.at_least(0.2)
     assert psutil.Process() not in instances.processes.all()
+
+
+def test_cpu_of_children_that_ended_is_the_services_too(instances):
+    with instances.watch_cpu() as used:
+        instances.get("/children")
+    in_all, busiest = used.cpu * used.seconds, used.most * used.seconds
+    assert in_all >= 0.8  # three children burnt 0.3 s each, one after the other
+    assert busiest <= 0.6 * in_all
+
+
+def test_one_that_works_while_three_wait_is_one_at_work(instances):
+    with instances.watch_cpu() as used:
+        instances.get("/burn")
+    used.busiest.at_least(0.9 * used.cpu)
+    used.interpreters.at_most(1.2)
+
+
+def test_visitors_come_while_something_else_is_looked_at(service):
+    with service.visited(lambda: "/double/4", rate=50) as sent:
+        until(lambda: len(sent) >= 3, seconds=10)
+    assert {answer["double"].value for pending in sent for answer in pending} == {8}
+
+
+def test_what_was_sent_has_come_back_once_a_service_has_settled():
+    slow = Upstream("slow", lambda path: path)
+    service = Service(slow.url)
+    with slow.set(delay=0.2):
+        asked = service.send("GET", ["/a", "/b"])
+        service.settle("/c")
+    asked.open.equals(0)
+    service.close()
 
 
 def test_memory_that_a_service_takes_is_seen(instances):
@@ -283,3 +321,104 @@ def test_calls_whose_caller_left_do_not_hold_up_the_others():
         impatient.kill()
         impatient.wait()
     assert httpx.get(upstream.url).json() == "/"
+
+
+def test_only_calls_for_some_paths_are_counted_and_a_path_once():
+    upstream = Upstream("archive", lambda path: path)
+    client = Client(upstream.url)
+    with upstream.held(["/a", "/b"]) as asked, upstream.watch() as all_calls:
+        client.send("GET", ["/a", "/a", "/b", "/c", "/d"])
+        all_calls.wait_for(5, seconds=20)
+    client.settle()
+    client.close()
+    asked.total.equals(3)
+    asked.different.equals(2)
+    all_calls.different.equals(4)
+
+
+def test_calls_that_no_longer_come_are_not_waited_for():
+    upstream = Upstream("archive", lambda path: path)
+    client = Client(upstream.url)
+    with upstream.held() as calls:
+        client.send("GET", ["/a"])
+        calls.wait_for(2, seconds=600, still=0.5)
+    calls.peak.equals(1)
+    client.close()
+
+
+def test_an_upstream_has_settled_when_nobody_waits_for_it_any_more():
+    upstream = Upstream("archive", lambda path: path)
+    client = Client(upstream.url)
+    with upstream.set(delay=0.3) as calls:
+        asked = client.send("GET", ["/a", "/b"])
+        calls.wait_for(2, seconds=20)
+        upstream.settle()
+    assert [answer.code for answer in asked] == [200, 200]
+    client.close()
+
+
+FLOOD = """
+import resource, socket, sys
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+held = []
+for number in range(int(sys.argv[2])):
+    one = socket.socket()
+    one.settimeout(2)
+    held.append(one)
+    try:
+        one.connect(("127.0.0.1", int(sys.argv[1])))
+        one.sendall(sys.argv[3].encode())
+    except OSError:
+        break
+print(number, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def flood(upstream, connections, sent):
+    """Hold connections to an upstream over which something was sent each; yield how many there are."""
+    arguments = [upstream.url.rpartition(":")[2], str(connections), sent]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", FLOOD, *arguments], **pipes) as flooding:
+        yield int(flooding.stdout.readline()) + 1
+        flooding.stdin.close()
+
+
+def test_half_sent_requests_without_number_are_not_the_judges_to_hold():
+    upstream = Upstream("archive", lambda path: path)
+    kept = httpx.Client(base_url=upstream.url)
+    assert kept.get("/before").json() == "/before"
+    files = psutil.Process().num_fds()
+    with flood(upstream, 6_000, "GET /a HTTP/1.1") as connections:
+        assert connections > 1_000
+        assert kept.get("/meanwhile").json() == "/meanwhile"
+        assert psutil.Process().num_fds() <= files + 10  # the flood's pipes
+    kept.close()
+    assert until(lambda: _answers(upstream), seconds=20)
+
+
+def test_of_more_calls_than_an_upstream_takes_at_a_time_the_judge_does_not_hear():
+    upstream = Upstream("archive", lambda path: path)
+    kept = httpx.Client(base_url=upstream.url)
+    kept.get("/")
+    with upstream.held() as calls, flood(upstream, 2_100, "GET /a HTTP/1.1\r\nhost: here\r\n\r\n"):
+        calls.wait_for(MOST_CALLS, seconds=60)
+        assert kept.get("/b").status_code == 503
+    kept.close()
+    calls.total.equals(MOST_CALLS)
+
+
+def _answers(upstream):
+    try:
+        return httpx.get(upstream.url + "/after", timeout=1).json() == "/after"
+    except httpx.HTTPError:
+        return False
+
+
+def test_a_path_longer_than_any_honest_one_is_refused_and_the_judge_does_not_hear_of_it():
+    upstream = Upstream("archive", lambda path: path)
+    with upstream.watch() as calls:
+        assert httpx.get(upstream.url + "/" + "x" * 3_000).status_code == 503
+    calls.total.equals(0)

@@ -18,7 +18,7 @@ import pytest
 from conftest import all_gone
 from fastapi import FastAPI
 
-from underload import load, serve
+from underload import App, load, serve
 from underload.errors import UnderloadError
 from underload.serving import in_kernel
 
@@ -403,6 +403,18 @@ def test_processes_are_real_and_end(folder, processes):
     assert all_gone(everyone)
     assert refuses(server.port)
     assert "Application shutdown complete" in server.log()
+
+
+def test_an_app_may_say_itself_how_it_is_served(folder):
+    (folder / "service.py").write_text(SERVICE)
+    with serve(App("service:app", processes=2, server_header=False)) as server:
+        assert server.processes == 2
+        assert "server" not in httpx.get(server.url).headers
+    with serve(App(answering("here"), root_path="/behind")) as server:
+        assert get(server) == "here"
+        assert httpx.get(server.url + "/openapi.json").json()["servers"] == [{"url": "/behind"}]
+    with pytest.raises(UnderloadError, match="is no app"):
+        serve(App(42))
 
 
 FAILING_LIFESPAN = """

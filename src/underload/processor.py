@@ -19,6 +19,14 @@ def used(process: psutil.Process) -> tuple[float, float]:
     return cpu, sum(wanted) if wanted else cpu
 
 
+def used_with_ended(process: psutil.Process) -> float:
+    """Return seconds of CPU of a process and its children that have ended; 0 if it has itself ended."""
+    try:
+        return sum(process.cpu_times()[:4])
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
 def _wanted(thread: Path) -> float:
     try:
         ran, waited, _ = thread.read_text().split()

@@ -5,7 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -140,6 +140,7 @@ class Client:
         self.url = url
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="judge's client").start()
+        self._under_way: set[Future[Answer]] = set()
         # A proxy from the environment would be asked for loopback addresses too.
         self._client = httpx.AsyncClient(
             limits=httpx.Limits(max_connections=None, keepalive_expiry=KEPT), trust_env=False
@@ -151,7 +152,15 @@ class Client:
 
     def send(self, method: str, paths: Sequence[str], timeout: float = TIMEOUT, **content: Any) -> Pending:
         """Send one request for each path, all at once, and return them under way."""
-        return Pending([self._submit(self._ask(method, path, timeout, content)) for path in paths])
+        futures = [self._submit(self._ask(method, path, timeout, content)) for path in paths]
+        for future in futures:
+            self._under_way.add(future)
+            future.add_done_callback(self._under_way.discard)
+        return Pending(futures)
+
+    def settle(self) -> None:
+        """Wait until all that was sent has come back, or was given up after its timeout."""
+        wait(list(self._under_way))
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)

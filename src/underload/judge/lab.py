@@ -11,7 +11,7 @@ from underload.errors import UnderloadError
 from underload.judge import own
 from underload.judge.verdict import Verdict
 from underload.services import dataset, latest_valkey
-from underload.serving import start
+from underload.serving import App, start
 
 _failures: Counter[tuple[str, str]] = Counter()
 
@@ -21,7 +21,7 @@ class Lab:
 
     Args:
         name: of the lab.
-        app: the ASGI app, or an import string such as ``"service:app"``, as for `underload.serve`.
+        app: the ASGI app, an import string such as ``"service:app"``, or an `App`, as for `underload.serve`.
         processes: how many uvicorn workers share the port (an import string only).
         **options: uvicorn's settings.
 
@@ -31,7 +31,7 @@ class Lab:
     """
 
     def __init__(
-        self, name: str, app: Callable[..., Any] | str, *, processes: int = 1, **options: Any
+        self, name: str, app: Callable[..., Any] | str | App, *, processes: int = 1, **options: Any
     ) -> None:
         self.name = name
         self.server = start(app, name="lab", processes=processes, **options)

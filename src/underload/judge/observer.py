@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from underload.errors import UnderloadError
 from underload.files import write_whole
 from underload.judge import accounts
+from underload.judge.address import check_address
 from underload.judge.expect import Failed, listed, noting, shortened
 from underload.judge.requirements import Check, Requirements, load_requirements
 from underload.judge.scene import Scene
@@ -141,8 +142,10 @@ class Observer:
     def _open(
         self, lab: str, url: str, database: str | None = None, cache: str | None = None
     ) -> dict[str, Any]:
-        if not isinstance(url, str) or not SERVED_AT.fullmatch(url):
+        served = SERVED_AT.fullmatch(url) if isinstance(url, str) else None
+        if not served:
             raise UnderloadError("A lab serves on 127.0.0.1. Give Lab an app or an import string.")
+        check_address(int(served[1]), [database, cache, *self.handed.values()])
         requirements = self._requirements(lab)
         self.close()
         # Another service begins anew: points of one are not added to those of another.

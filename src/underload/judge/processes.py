@@ -2,42 +2,18 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import contextmanager
 
-import numpy as np
 import psutil
 
-from underload import processor
 from underload.judge.expect import Failed, Observed
+from underload.judge.family import family, holders
+from underload.judge.usage import Meter, Usage
 
-KERNEL = "ipykernel_launcher"
-
-
-@dataclass
-class Usage:
-    """What the processes of a service did while they were watched.
-
-    Attributes:
-        cpu: cores they used.
-        working: interpreters at work, on average: each process for the share of the time in which one of its
-            threads had a core or, where the system tells, waited for one. Other programs do not change it,
-            and threads that take turns at one interpreter do not add up.
-    """
-
-    cpu: float = float("nan")
-    working: float = float("nan")
-
-    @property
-    def cores(self) -> Observed:
-        return Observed(self.cpu, "CPU used by the service", "cores")
-
-    @property
-    def interpreters(self) -> Observed:
-        return Observed(self.working, "interpreters at work")
+KERNEL = "ipykernel"  # what the command line of a notebook's kernel names, however it was started
 
 
 class Processes:
@@ -52,31 +28,19 @@ class Processes:
         Raises:
             Failed: there is none.
         """
-        holders = [process for process in psutil.process_iter() if self._holds(process)]
-        supervisors = {parent for process in holders for parent in process.parents()}
-        instances = [process for process in holders if process not in supervisors]
+        found = holders(self.port)
+        supervisors = {parent for process in found for parent in process.parents()}
+        instances = [process for process in found if process not in supervisors]
         if not instances:
             raise Failed("a service that listens", f"nobody listens on port {self.port}")
         return sorted(instances, key=lambda process: process.create_time())
 
-    def _holds(self, process: psutil.Process) -> bool:
-        """Tell whether a process has the port open. Several may, where workers share a socket."""
-        try:
-            return _network(process.pid) == _network(os.getpid()) and any(
-                each.laddr.port == self.port and each.status == psutil.CONN_LISTEN
-                for each in process.net_connections("tcp")
-            )
-        except (psutil.Error, OSError):  # another user's, or ended
-            return False
-
     def all(self) -> set[psutil.Process]:
-        """Return who listens, their supervisors and all descendants, without the judge and its own."""
-        judge = psutil.Process()
-        found: set[psutil.Process] = set()
-        for process in (each for each in psutil.process_iter() if self._holds(each)):
-            with suppress(psutil.NoSuchProcess):
-                found |= {process, *process.children(recursive=True)}
-        return found - {judge, *judge.children(recursive=True)} if judge in found else found
+        """Return who listens, their supervisors and all descendants, without the judge and its own.
+
+        Of a service in a sandbox, they are all processes of the sandbox: one could leave its family.
+        """
+        return family(holders(self.port))
 
     @property
     def memory(self) -> Observed:
@@ -86,15 +50,16 @@ class Processes:
     @contextmanager
     def watch_cpu(self) -> Iterator[Usage]:
         """Measure the CPU used meanwhile."""
-        usage = Usage()
-        before, began = {process: processor.used(process) for process in self.all()}, time.perf_counter()
-        yield usage
-        elapsed = time.perf_counter() - began
-        after = {process: processor.used(process) for process in self.all()}
-        idle = (0.0, 0.0)
-        used = [np.subtract(times, before.get(process, idle)) / elapsed for process, times in after.items()]
-        usage.cpu = float(sum(cpu for cpu, _ in used))
-        usage.working = float(sum(min(1.0, wanted) for _, wanted in used))
+        usage, meter = Usage(), Meter(holders(self.port))
+        over = threading.Event()
+        looking = threading.Thread(target=meter.look_until, args=[over], daemon=True)
+        looking.start()
+        try:
+            yield usage
+        finally:
+            over.set()
+            looking.join()
+        meter.read(usage)
 
     def send_signal(self, number: signal.Signals, instance: int = 0) -> psutil.Process:
         """Signal one of those that listen, by age, and return it. A notebook's kernel is spared.
@@ -106,7 +71,7 @@ class Processes:
         if instance >= len(listening):
             raise Failed(f"at least {instance + 1} instances", f"{len(listening)}")
         process = listening[instance]
-        if process.pid in {os.getpid(), os.getppid()} or KERNEL in process.cmdline():
+        if process.pid in {os.getpid(), os.getppid()} or KERNEL in " ".join(process.cmdline()):
             raise Failed("a service in processes of its own (an import string)", "it runs in the notebook")
         process.send_signal(number)
         return process
@@ -125,12 +90,6 @@ def _lives(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _network(pid: int) -> str:
-    """Return what tells apart networks, each of which has ports of its own."""
-    namespace = Path(f"/proc/{pid}/ns/net")
-    return str(namespace.readlink()) if Path("/proc/self/ns").exists() else ""
 
 
 def _memory(process: psutil.Process) -> int:

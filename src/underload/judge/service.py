@@ -1,6 +1,7 @@
 """What a check gets as ``service``: the learner's service, seen from outside."""
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -150,12 +151,38 @@ class Service:
         with self.processes.watch_cpu() as usage:
             yield usage
 
+    @contextmanager
+    def visited(self, draw: Callable[[], str], rate: float = 10.0) -> Iterator[list[Pending]]:
+        """Send GET requests now and then meanwhile, each for a path that is drawn; yield those sent so far.
+
+        A load is of one kind of request, by which a service could tell what the judge looks at.
+
+        Args:
+            draw: returns a path.
+            rate: requests a second.
+        """
+        sent: list[Pending] = []
+        over = threading.Event()
+
+        def visit() -> None:
+            while not over.wait(1 / rate):
+                sent.append(self.send("GET", [draw()]))
+
+        visits = threading.Thread(target=visit, daemon=True)
+        visits.start()
+        try:
+            yield sent
+        finally:
+            over.set()
+            visits.join()
+
     def settle(self, path: str, seconds: float = 20.0) -> None:
-        """Wait until the service answers again, such as after a load that it could not carry.
+        """Wait until all that was sent is over and the service answers again, such as after too much load.
 
         Raises:
             Failed: it did not within so many seconds.
         """
+        self.client.settle()
         deadline = time.monotonic() + seconds
         while not (answer := self.get(path, timeout=seconds)).code:
             if time.monotonic() > deadline:

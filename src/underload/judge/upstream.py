@@ -4,61 +4,15 @@ import asyncio
 import itertools
 import json
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import Any
 
-from underload.judge.expect import Observed
-from underload.serving import Server, start
+from underload.judge.calls import Calls
+from underload.judge.gateway import Reply, gateway
+from underload.waiting import until
 
-KEPT_SECONDS = 120  # that an idle connection stays open
-
-
-class Calls:
-    """What an upstream saw while it was watched."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._changed = threading.Condition()
-        self._now = self._peak = self._total = 0
-        self._clients: set[Any] = set()
-
-    @property
-    def peak(self) -> Observed:
-        """Calls open at a time, at most."""
-        return Observed(self._peak, f"calls open at the {self._name} at a time", "calls")
-
-    @property
-    def total(self) -> Observed:
-        return Observed(self._total, f"calls to the {self._name}", "calls")
-
-    @property
-    def connections(self) -> Observed:
-        """Connections that the calls came over."""
-        return Observed(len(self._clients), f"connections to the {self._name}", "connections")
-
-    def wait_for(self, calls: int, seconds: float) -> None:
-        """Return once so many calls were open at a time, or after so many seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._peak >= calls, seconds)
-
-    def wait_for_total(self, calls: int, seconds: float) -> None:
-        """Return once so many calls have come, or after so many seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._total >= calls, seconds)
-
-    def began(self, client: Any) -> None:
-        """Count one more call, from a client's address."""
-        with self._changed:
-            self._now, self._total = self._now + 1, self._total + 1
-            self._peak = max(self._peak, self._now)
-            self._clients.add(client and tuple(client))
-            self._changed.notify_all()
-
-    def ended(self) -> None:
-        """Count one call less that is open."""
-        with self._changed:
-            self._now -= 1
+_starting = threading.Lock()
 
 
 class Upstream:
@@ -88,23 +42,25 @@ class Upstream:
         self._number = itertools.count()
         self._lock = threading.Lock()  # of the gate: calls come in on another thread than the check's
         self._gate: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] | None = None
-        self._watching: list[Calls] = []
-        self._server: Server | None = None
+        self._always = Calls(name)
+        self._watching: list[Calls] = [self._always]
+        self._port = 0
 
     @property
     def url(self) -> str:
         """Where it answers; it starts when first asked for."""
-        if self._server is None:
-            # uvicorn closes an idle connection after 5 s, just when httpx would stop to use it: one that is
-            # used in that moment would fail, and a correct service with it.
-            name = f"upstream {self.name}"
-            self._server = start(self._serve, name=name, timeout_keep_alive=KEPT_SECONDS)
-        return self._server.url
+        with _starting:  # a kernel may ask for one while a check does
+            self._port = self._port or gateway().open(self._serve)
+        return f"http://127.0.0.1:{self._port}"
+
+    def settle(self, seconds: float = 10.0) -> None:
+        """Wait until the calls that are open have ended and no more come, or for so many seconds."""
+        until(self._always.still, seconds)
 
     @contextmanager
-    def watch(self) -> Iterator[Calls]:
-        """Count the calls meanwhile."""
-        calls = Calls(self.name)
+    def watch(self, paths: Collection[str] | None = None) -> Iterator[Calls]:
+        """Count the calls meanwhile, or those for some paths."""
+        calls = Calls(self.name, paths)
         self._watching.append(calls)
         try:
             yield calls
@@ -112,9 +68,9 @@ class Upstream:
             self._watching.remove(calls)
 
     @contextmanager
-    def held(self) -> Iterator[Calls]:
-        """Answer nothing meanwhile, and count: every call stays open, and is answered afterwards."""
-        with self.watch() as calls:
+    def held(self, paths: Collection[str] | None = None) -> Iterator[Calls]:
+        """Answer nothing meanwhile, and count like `watch`: calls stay open, and are answered afterwards."""
+        with self.watch(paths) as calls:
             self._gate = []
             try:
                 yield calls
@@ -141,29 +97,15 @@ class Upstream:
         if "at_once" in behaviour:
             self._desk = asyncio.Semaphore(self.at_once) if self.at_once else nullcontext()
 
-    async def _serve(
-        self,
-        scope: dict[str, Any],
-        receive: Callable[[], Awaitable[Any]],
-        send: Callable[[dict[str, Any]], Awaitable[None]],
-    ) -> None:
-        if scope["type"] != "http":
-            return
-        watching = list(self._watching)
+    async def _serve(self, path: str, client: Any) -> Reply:
+        watching = [calls for calls in self._watching if calls.counts(path)]
         for calls in watching:
-            calls.began(scope["client"])
+            calls.began(path, client)
         try:
-            status, body = await self._respond(scope["path"])
+            return *await self._respond(path), self.trickle
         finally:
             for calls in watching:
-                calls.ended()
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        pieces = [body[at : at + 1] for at in range(len(body))] if self.trickle else [body]
-        for piece in pieces:
-            await asyncio.sleep(self.trickle / len(pieces))
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+                calls.ended(path)
 
     async def _respond(self, path: str) -> tuple[int, bytes]:
         await self._pass_gate()

@@ -3,6 +3,7 @@
 from underload.doors import doors
 
 __getattr__, __dir__ = doors(
-    __name__, {"Server": "running", "running": "running", "serve": "server", "start": "server"}
+    __name__,
+    {"App": "app", "Server": "running", "running": "running", "serve": "server", "start": "server"},
 )
 __all__ = __dir__()

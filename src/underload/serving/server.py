@@ -6,13 +6,14 @@ from typing import Any
 
 from underload.child import raise_file_limit
 from underload.errors import UnderloadError
+from underload.serving.app import App
 from underload.serving.in_kernel import ThreadServer
 from underload.serving.processes import ProcessServer
 from underload.serving.running import START_LIMIT, Server, named, register, tell_companions
 
 
 def serve(
-    app: Callable[..., Any] | str,
+    app: Callable[..., Any] | str | App,
     *,
     name: str = "app",
     port: int = 0,
@@ -24,7 +25,8 @@ def serve(
 
     Args:
         app: an ASGI app, run in a thread of this kernel, or an import string such as
-            ``"service:app"``, run from the current folder as uvicorn processes.
+            ``"service:app"``, run from the current folder as uvicorn processes, or an `App`, which says
+            itself what ``processes`` and ``options`` are.
         name: a running server of this name is stopped first, so a cell can be run again.
         port: the port to use; 0 takes a free one.
         processes: how many uvicorn workers share the port (an import string only).
@@ -41,7 +43,7 @@ def serve(
 
 
 def start(
-    app: Callable[..., Any] | str,
+    app: Callable[..., Any] | str | App,
     *,
     name: str,
     port: int = 0,
@@ -50,6 +52,8 @@ def start(
     **options: Any,
 ) -> Server:
     """Do what `serve` does, and tell nobody: the service is not one that a reader will put load on."""
+    if isinstance(app, App):
+        app, processes, options = app.app, app.processes, app.options
     if processes < 1:
         raise UnderloadError(f"processes={processes} serves nothing. Give a whole number from 1.")
     if not isinstance(app, str) and not callable(app):
