@@ -7,6 +7,7 @@ import asyncpg
 from underload.errors import UnderloadError
 from underload.files import write_whole
 from underload.judge.connection import UNANSWERED, Connection
+from underload.judge.log_switch import EVERY_STATEMENT
 from underload.services import POSTGRES, VALKEY, dataset, embedded, state
 
 LEARNER = "learner"
@@ -94,7 +95,9 @@ def _make_role(admin: Connection, password: str) -> None:
     rights = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
     limit = f"CONNECTION LIMIT {free - JUDGES_SESSIONS}"
     admin.rows(f"CREATE ROLE {LEARNER} {rights} {limit} PASSWORD '{password}'")
-    admin.rows(f"ALTER ROLE {LEARNER} SET temp_file_limit = '{MOST_TEMPORARY}'")
+    # Which a role cannot change, nor take back.
+    for name, value in {"temp_file_limit": MOST_TEMPORARY, **EVERY_STATEMENT}.items():
+        admin.rows(f"ALTER ROLE {LEARNER} SET {name} = '{value}'")
 
 
 def _confine(admin: Connection) -> None:

@@ -12,9 +12,10 @@ import asyncpg
 PATIENCE = 10.0  # seconds for an answer, the connecting included
 GRACE = 1.0  # seconds more before we stop believing that the loop still keeps time
 
-# In force whatever the role or the database has set, which a service may have done.
+# In force whatever the role or the database has set, which a service may have done. What is not named in the
+# path, pg_catalog, comes first in it.
 SETTINGS = {
-    "search_path": "pg_catalog, public, pg_temp",
+    "search_path": "public, pg_temp",
     "role": "none",
     "row_security": "on",
     "timezone": "UTC",

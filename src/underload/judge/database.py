@@ -1,7 +1,7 @@
 """What a check gets as ``db``: the learner's database, seen with an administrator's rights."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ import asyncpg
 import psutil
 
 from underload import services
-from underload.judge import accounts, statements
+from underload.judge import accounts, log_switch
 from underload.judge.activity import DatabaseActivity
 from underload.judge.buffers import BufferCount
 from underload.judge.connection import UNANSWERED, Connection
@@ -45,11 +45,13 @@ class Database:
         self._is_ours = embedded.serves(POSTGRES, dsn)
         quiet = {"log_statement": "none"} if self._is_ours else {}  # which only a superuser may ask for
         self._admin = Connection(services.behind(POSTGRES, dsn), **quiet)
-        self._copy = Connection(dsn)
+        # What a service may have set for its role, and a server of one's own may not know.
+        own = {"transaction_timeout": "0"} if self._is_ours else {}
+        self._copy = Connection(dsn, **own)
         self._sessions = Sessions(self.name, self._admin, self._copy)
         self._log: StatementLog | None = None
         if self._is_ours:
-            statements.heal(self._admin)
+            log_switch.heal(self._admin)
 
     @cached_property
     def truth(self) -> Connection:
@@ -156,7 +158,10 @@ class Database:
     @contextmanager
     def _logging(self) -> Iterator[StatementLog]:
         own_process(POSTGRES, self._dsn)
-        with StatementLog(self._admin, POSTGRES.log(), self.name, self._copy.pids) as self._log:
+        # A graded run is logged from its beginning, so nothing tells a service when statements are counted.
+        switched = nullcontext() if accounts.is_account(self._dsn) else log_switch.logging_all(self._admin)
+        with switched:
+            self._log = StatementLog(POSTGRES.log(), self.name, self._copy.pids)
             try:
                 yield self._log
             finally:
