@@ -1,5 +1,6 @@
 """Accounts for a submission's service: a database and a Valkey that are all its own, and nothing else."""
 
+import os
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -53,21 +54,26 @@ def is_account(dsn: str) -> bool:
 def close() -> None:
     """End what a submission left running in its servers, and drop its database. Raises UnderloadError.
 
-    A statement goes on after the process that sent it was killed, and so does a script.
+    A statement goes on after the process that sent it was killed, and so does a script. Some statements
+    cannot be interrupted: where PostgreSQL does not drop the database in time, it is killed and begins anew.
     """
     if embedded.process(POSTGRES):
-        admin = Connection(embedded.running(POSTGRES))
         try:
-            admin.rows(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-        except (asyncpg.PostgresError, *UNANSWERED) as error:
-            raise UnderloadError(
-                f"PostgreSQL kept a submission's database ({error}): see that it still runs."
-            ) from None
-        finally:
-            admin.close()
+            _drop_database()
+        except (asyncpg.PostgresError, UnderloadError, *UNANSWERED):
+            embedded.discard(POSTGRES)
     if embedded.process(VALKEY):
         with embedded.down(VALKEY):
             pass
+
+
+def _drop_database() -> None:
+    admin = Connection(embedded.running(POSTGRES))
+    try:
+        admin.rows(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+    finally:
+        admin.close()
+    os.truncate(POSTGRES.log(), 0)  # which has all its statements
 
 
 def open_cache() -> str:
