@@ -45,12 +45,11 @@ class BufferCount:
         beginning, total, own = self._counted()
         yield
         beginning_after, total_after, own_after = self._counted()
-        # A session of the judge's that was opened meanwhile began at 0.
-        judges = sum(looked_at - own.get(pid, 0) for pid, looked_at in own_after.items())
-        looked_at = total_after - total - judges
-        if beginning != beginning_after or looked_at < 0:
+        if beginning != beginning_after or total_after < total:
             raise Failed("a PostgreSQL that goes on counting", "it was restarted, or its counters reset")
-        seen.looked_at = looked_at
+        judges = sum(looked_at - own.get(pid, 0) for pid, looked_at in own_after.items())
+        # A session counts what it looks at in the catalogs that all databases share, and a database does not.
+        seen.looked_at = max(total_after - total - judges, 0)
 
     def _counted(self) -> tuple[object, int, dict[int, int]]:
         """Return since when the server counts, what it has counted, and the judge's part by session."""

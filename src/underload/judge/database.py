@@ -137,6 +137,8 @@ class Database:
             count = BufferCount(self._admin, None, [self._admin, self._copy, self.truth])
         else:
             count = BufferCount(self._admin, self.name, [self._copy] if self._is_ours else [])
+        self.value("SELECT 1")  # connects, which is not among what a session says that it looked at
+        self.truth.open()
         self._have_all_told()
         with count.counting(seen):
             yield
