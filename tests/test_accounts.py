@@ -1,18 +1,21 @@
 import asyncio
 import threading
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import asyncpg
+import psutil
 import pytest
 import redis
-from kernels import elsewhere, new_home
+from kernels import elsewhere, new_home, until
 
 from underload import services
+from underload.jobs import worker
 from underload.judge import accounts
 from underload.judge.cache import Cache
-from underload.judge.connection import Connection
+from underload.judge.connection import UNANSWERED, Connection
 from underload.judge.database import Database
-from underload.services import dataset
+from underload.services import POSTGRES, dataset, embedded
 from underload.waiting import finish
 
 REFUSED = (asyncpg.InsufficientPrivilegeError, asyncpg.CantChangeRuntimeParamError)
@@ -188,6 +191,82 @@ def test_every_submission_begins_anew(admin):
     assert after.value("SELECT to_regclass('left_behind')") is None
     assert after.value("SHOW work_mem") == "4MB"
     after.close()
+
+
+# What no signal of PostgreSQL's own ends: it looks for one text in another, 10¹¹ comparisons in one go.
+ENDLESS = "SELECT position('b' || repeat('a', 100000) in repeat('a', 5000000))"
+UNDER_WAY = "SELECT pid FROM pg_stat_activity WHERE query = $1 AND now() - query_start > interval '300 ms'"
+
+
+@pytest.fixture
+def busy():
+    """A server of its own, in which a submission has a statement under way, and the backend of that."""
+    with new_home():
+        dataset.truth(services.postgres())
+        session = Connection(accounts.open_database())
+        gone = threading.Thread(target=lambda: suppress_all(session.rows, ENDLESS))
+        gone.start()
+        admin = Connection(services.postgres())
+        pid = until(lambda: admin.value(UNDER_WAY, ENDLESS))
+        admin.close()
+        yield embedded.process(POSTGRES), psutil.Process(pid)
+        gone.join()
+
+
+def has_ended(process):
+    with suppress(psutil.NoSuchProcess):
+        return process.status() == psutil.STATUS_ZOMBIE
+    return True
+
+
+def suppress_all(work, *arguments):
+    with suppress(asyncpg.PostgresError, *UNANSWERED):
+        work(*arguments)
+
+
+def next_one_is_served():
+    dataset.truth(services.postgres())
+    after = Connection(accounts.open_database())
+    assert after.value("SELECT count(*) FROM flights") == 336_776
+    after.close()
+
+
+def test_a_statement_that_cannot_be_interrupted_ends_with_its_submission(busy):
+    _, backend = busy
+    accounts.close()
+    assert has_ended(backend)
+    next_one_is_served()
+
+
+def test_a_session_that_does_not_run_ends_with_its_submission(busy):
+    _, backend = busy
+    backend.suspend()
+    with worker._servers("pooling"):  # which fails no notebook for what it has to end
+        pass
+    assert has_ended(backend)
+    next_one_is_served()
+
+
+def test_a_server_that_does_not_answer_ends_with_its_submission(busy, monkeypatch):
+    server, backend = busy
+    monkeypatch.setattr(embedded, "START_SECONDS", 1)
+    server.suspend()
+    accounts.close()
+    assert has_ended(server)
+    assert has_ended(backend)
+    monkeypatch.undo()
+    next_one_is_served()
+
+
+def test_a_submissions_log_ends_with_it(dsn):
+    session = Connection(accounts.open_database())
+    for _ in range(100):
+        session.rows("SELECT name FROM airlines")
+    session.close()
+    assert POSTGRES.log().read_text().count("SELECT name FROM airlines") == 100
+    accounts.close()
+    assert "SELECT name FROM airlines" not in POSTGRES.log().read_text()
+    next_one_is_served()
 
 
 def test_copies_of_notebooks_still_work(dsn):

@@ -16,12 +16,13 @@ from kernels import elsewhere, kernel, new_home, said, until
 
 from underload import services
 from underload.errors import UnderloadError
+from underload.judge import log_switch
 from underload.judge.connection import Connection
 from underload.judge.database import Database
 from underload.judge.expect import Failed
+from underload.judge.log_switch import SETTINGS
 from underload.judge.outage import frozen
-from underload.judge.statements import SETTINGS, StatementLog, working
-from underload.services import POSTGRES, dataset
+from underload.services import dataset
 from underload.services.database import Postgres
 from underload.waiting import finish
 
@@ -242,28 +243,6 @@ def test_every_kind_of_statement(db, service):
     assert seen.transactions.value == 5
 
 
-@pytest.mark.parametrize(
-    ("text", "commands"),
-    [
-        ("", 0),
-        (";", 0),
-        ("SELECT 1", 0),
-        ("select version();", 0),
-        ("SELECT 1 FROM flights", 1),
-        ("BEGIN", 0),
-        ("SET search_path = public", 0),
-        ("BEGIN; SELECT * FROM flights", 1),
-        ("/* BEGIN */ SELECT * FROM flights", 1),
-        ("-- BEGIN\nSELECT * FROM flights", 1),
-        ("SELECT ';' ; SELECT E'\\';' ; SELECT $a$;$$;$a$ ; SELECT \";\" FROM x", 4),
-        ("DO $$ BEGIN PERFORM 1; END $$", 1),
-        ("SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;", 0),
-    ],
-)
-def test_commands_in_a_statement(text, commands):
-    assert len(working(text)) == commands
-
-
 def test_the_name_of_a_prepared_statement_hides_nothing(db, service):
     one = service()
     for name in (
@@ -288,8 +267,8 @@ def test_log_is_as_before_afterwards_and_after_a_judge_was_killed(db, dsn, admin
         until(lambda: settings() != before)
         raise ZeroDivisionError
     until(lambda: settings() == before)
-    log = StatementLog(db._admin, POSTGRES.log(), db.name, [])
-    log.__enter__()
+    left_on = log_switch.logging_all(db._admin)
+    left_on.__enter__()
     Database(dsn).close()  # the other one still counts
     assert settings() != before
     db.close()  # as the end of its process would

@@ -1,10 +1,14 @@
 """Accounts for a submission's service: a database and a Valkey that are all its own, and nothing else."""
 
+import os
+from urllib.parse import urlsplit
+
 import asyncpg
 
 from underload.errors import UnderloadError
 from underload.files import write_whole
 from underload.judge.connection import UNANSWERED, Connection
+from underload.judge.log_switch import EVERY_STATEMENT
 from underload.services import POSTGRES, VALKEY, dataset, embedded, state
 
 LEARNER = "learner"
@@ -42,24 +46,34 @@ def open_database() -> str:
     return _as_learner(copy, password)
 
 
+def is_account(dsn: str) -> bool:
+    """Tell whether a DSN was handed out by `open_database`: then its server has nobody else to serve."""
+    return urlsplit(dsn).username == LEARNER and embedded.serves(POSTGRES, dsn)
+
+
 def close() -> None:
     """End what a submission left running in its servers, and drop its database. Raises UnderloadError.
 
-    A statement goes on after the process that sent it was killed, and so does a script.
+    A statement goes on after the process that sent it was killed, and so does a script. Some statements
+    cannot be interrupted: where PostgreSQL does not drop the database in time, it is killed and begins anew.
     """
     if embedded.process(POSTGRES):
-        admin = Connection(embedded.running(POSTGRES))
         try:
-            admin.rows(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-        except (asyncpg.PostgresError, *UNANSWERED) as error:
-            raise UnderloadError(
-                f"PostgreSQL kept a submission's database ({error}): see that it still runs."
-            ) from None
-        finally:
-            admin.close()
+            _drop_database()
+        except (asyncpg.PostgresError, UnderloadError, *UNANSWERED):
+            embedded.discard(POSTGRES)
     if embedded.process(VALKEY):
         with embedded.down(VALKEY):
             pass
+
+
+def _drop_database() -> None:
+    admin = Connection(embedded.running(POSTGRES))
+    try:
+        admin.rows(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+    finally:
+        admin.close()
+    os.truncate(POSTGRES.log(), 0)  # which has all its statements
 
 
 def open_cache() -> str:
@@ -87,7 +101,9 @@ def _make_role(admin: Connection, password: str) -> None:
     rights = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
     limit = f"CONNECTION LIMIT {free - JUDGES_SESSIONS}"
     admin.rows(f"CREATE ROLE {LEARNER} {rights} {limit} PASSWORD '{password}'")
-    admin.rows(f"ALTER ROLE {LEARNER} SET temp_file_limit = '{MOST_TEMPORARY}'")
+    # Which a role cannot change, nor take back.
+    for name, value in {"temp_file_limit": MOST_TEMPORARY, **EVERY_STATEMENT}.items():
+        admin.rows(f"ALTER ROLE {LEARNER} SET {name} = '{value}'")
 
 
 def _confine(admin: Connection) -> None:

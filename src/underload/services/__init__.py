@@ -6,6 +6,7 @@ __getattr__, __dir__ = doors(
     __name__,
     {
         "ALL": "servers",
+        "LOG_LINE_PREFIX": "database",
         "NotAnswering": "backing",
         "POSTGRES": "servers",
         "BackingService": "backing",

@@ -19,6 +19,8 @@ from underload.waiting import finish
 
 PROBE_SECONDS = 3
 
+LOG_LINE_PREFIX = "%p|%v|%d|"  # process, virtual transaction, database
+
 # What differs from the defaults. ALTER SYSTEM overrides it, as the command line would not let it.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -26,6 +28,7 @@ SETTINGS = {
     "shared_buffers": "256MB",
     "timezone": "UTC",
     "log_checkpoints": "off",
+    "log_line_prefix": LOG_LINE_PREFIX,
     # A killed server loses nothing by it; after a power cut the data is loaded again in seconds.
     "fsync": "off",
     # COPY into a new table then skips the log.

@@ -83,6 +83,17 @@ def stop(service: BackingService) -> bool:
         return _end(service)
 
 
+def discard(service: BackingService) -> None:
+    """Kill our server and remove all that it has stored: whoever asks for it next has a new one.
+
+    Raises UnderloadError.
+    """
+    with state.locked(service.name):
+        _kill(service)
+        if not until(lambda: _removed(service.directory()), STOP_SECONDS):
+            raise UnderloadError(f"{service.directory()} cannot be removed: see what holds it.")
+
+
 @contextmanager
 def down(service: BackingService) -> Iterator[None]:
     """Kill our server, and bring it up on the same port at the end. No other process can start it meanwhile.
@@ -137,6 +148,12 @@ def _kill(service: BackingService) -> None:
 def _all(service: BackingService) -> list[psutil.Process]:
     main = process(service)
     return [*([main] if main else []), *service.strays()]
+
+
+def _removed(directory: Path) -> bool:
+    """Remove a directory, in which a server that has just been killed may write once more."""
+    shutil.rmtree(directory, ignore_errors=True)
+    return not directory.exists()
 
 
 def _signal(target: psutil.Process, signum: int) -> None:
