@@ -400,7 +400,7 @@ def test_everything_handed_in_is_in_the_gradebook_whatever_it_is_called(place):
     ]
     kept = {path for path in before if path not in mine and path.is_file()}
     assert {path: path.stat().st_mtime_ns for path in kept}.items() <= before.items()
-    assert place.left() == [LOCK]
+    assert place.left() == LOCKS
 
 
 def test_attempts_of_a_student_are_in_one_shard(place):
