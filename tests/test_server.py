@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from underload import App, load, serve
 from underload.errors import UnderloadError
 from underload.serving import in_kernel
+from underload.waiting import until
 
 ME = psutil.Process()
 
@@ -35,6 +36,10 @@ def get(server, path: str = "/") -> object:
     """A client of its own each time: nothing of it stays open."""
     with urllib.request.urlopen(server.url + path, timeout=10) as answer:
         return json.load(answer)
+
+
+def lags(server, begin: float, end: float) -> list[float]:
+    return server.lag(begin, end)[:, 1].tolist()
 
 
 def refuses(port: int) -> bool:
@@ -295,6 +300,27 @@ def test_lag_tells_a_blocked_loop_from_a_waiting_one():
         waiting = load(server.url + "/waits", users=2, seconds=1)
     assert blocked.lag_ms >= 150
     assert waiting.lag_ms < blocked.lag_ms / 3
+
+
+def test_lag_is_seen_while_the_loop_is_blocked_and_by_who_looks_at_a_part_of_that():
+    blocked, go_on = threading.Event(), threading.Event()
+
+    async def app(scope, receive, send):
+        if scope["type"] == "http":
+            blocked.set()
+            go_on.wait(10)
+
+    with serve(app) as server:
+        asking = threading.Thread(target=httpx.get, args=(server.url,), daemon=True)
+        asking.start()
+        assert blocked.wait(10)
+        begin = time.perf_counter()
+        # Until the loop goes on, there is no sample of all that time but the one that is still to come.
+        late = until(lambda: lags(server, begin, time.perf_counter()), 10)
+        now = time.perf_counter()
+        go_on.set()
+        assert until(lambda: lags(server, now, now), 10)
+    assert late[-1] > 0
 
 
 def test_an_apps_own_logging_stays(caplog):

@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import logging
+import math
 import re
 import socket
 import threading
@@ -45,6 +46,7 @@ class ThreadServer(Server):
         self._socket = bind(port)  # from here on the thread's, which closes it
         super().__init__(name, self._socket.getsockname()[1])
         self._lag = array("d")
+        self._due = math.inf  # when the timer fires next, or should have fired
         self._failure: BaseException | None = None  # of the start-up, then of the shutdown
         self._raised: tuple[float, str] = (0.0, "")
         self._cancel: Callable[[], object] = lambda: None
@@ -112,9 +114,9 @@ class ThreadServer(Server):
             await asyncio.sleep(0.001)
         self._settled.set()
         while True:
-            due = time.perf_counter() + LAG_EVERY
+            self._due = time.perf_counter() + LAG_EVERY
             await asyncio.sleep(LAG_EVERY)
-            self._lag.extend((due, max(0.0, time.perf_counter() - due)))
+            self._lag.extend((self._due, max(0.0, time.perf_counter() - self._due)))
             if len(self._lag) > 4 * LAG_KEPT:
                 del self._lag[: 2 * LAG_KEPT]
 
@@ -141,8 +143,10 @@ class ThreadServer(Server):
             self._failure = None
 
     def lag(self, begin: float, end: float) -> np.ndarray:
-        samples = np.array(self._lag[:]).reshape(-1, 2)
-        samples = samples[(samples[:, 0] >= begin) & (samples[:, 0] <= end)]
+        due, now = self._due, time.perf_counter()
+        samples = np.array([*self._lag[:], *((due, now - due) if due < now else ())]).reshape(-1, 2)
+        # A timer that was late all the while was due before it began.
+        samples = samples[(samples.sum(axis=1) >= begin) & (samples[:, 0] <= end)]
         return np.column_stack([samples[:, 0] - begin, samples[:, 1] * 1000])
 
     def wanted(self) -> float:
