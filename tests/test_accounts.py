@@ -11,6 +11,7 @@ from kernels import elsewhere, new_home, until
 
 from underload import services
 from underload.jobs import worker
+from underload.jobs.machine import Machine
 from underload.judge import accounts
 from underload.judge.cache import Cache
 from underload.judge.connection import UNANSWERED, Connection
@@ -80,6 +81,10 @@ def test_the_database_is_the_learners_own(learner):
 @pytest.mark.parametrize(
     "statement",
     [
+        "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'",
+        "SELECT pg_stat_get_db_sessions(oid) FROM pg_database",
+        "SELECT * FROM pg_stat_io",
+        "SELECT pg_stat_get_backend_io(pid) FROM pg_stat_activity",
         "SELECT pg_stat_reset()",
         "SELECT pg_stat_reset_shared('io')",
         "SELECT pg_stat_reset_single_table_counters('airlines'::regclass)",
@@ -238,10 +243,12 @@ def test_a_statement_that_cannot_be_interrupted_ends_with_its_submission(busy):
     next_one_is_served()
 
 
-def test_a_session_that_does_not_run_ends_with_its_submission(busy):
+def test_a_session_that_does_not_run_ends_with_its_submission(busy, tmp_path):
     _, backend = busy
     backend.suspend()
-    with worker._servers("pooling"):  # which fails no notebook for what it has to end
+    with worker._servers(
+        "pooling", Machine(tmp_path / "lock")
+    ):  # which fails no notebook for what it has to end
         pass
     assert has_ended(backend)
     next_one_is_served()

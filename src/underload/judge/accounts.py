@@ -17,6 +17,9 @@ JUDGES_SESSIONS = 4  # that a service can never take
 MOST_TEMPORARY = "1GB"  # that one session of it may sort on disk
 MOST_CACHED = "256mb"
 
+# What tells of other sessions than the role's own, so that the judge's cannot be seen to count.
+COUNTERS = "^pg_stat_get_(db_|io|wal|slru|bgwriter|checkpointer|backend_io|backend_wal)"
+
 # Everything but what would harm the server or blind the judge, who counts commands and reads keys.
 RIGHTS = "~* &* +@all -@admin -@dangerous +keys +info +flushdb +flushall +sort +sort_ro +swapdb"
 
@@ -121,6 +124,8 @@ def _hand_over(owned: Connection) -> None:
     owned.rows(f"ALTER SCHEMA public OWNER TO {LEARNER}")
     for table in dataset.ROWS:
         owned.rows(f"ALTER TABLE {table} OWNER TO {LEARNER}")
+    for (function,) in owned.rows("SELECT oid::regprocedure::text FROM pg_proc WHERE proname ~ $1", COUNTERS):
+        owned.rows(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")
 
 
 def _as_learner(url: str, password: str) -> str:
