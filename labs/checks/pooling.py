@@ -119,7 +119,7 @@ def settle(service, db) -> None:
         beyond_help.add(service.url)
         with meanwhile("nothing else is asked, before the check itself"):
             require_well(service, db, timeout=1)
-        beyond_help.remove(service.url)
+    beyond_help.discard(service.url)
 
 
 @check(
