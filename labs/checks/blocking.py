@@ -154,8 +154,8 @@ def cores(service, archive, db):
     busy.errors.equals(0)
     are_right([answer for sent in others for answer in sent], db, "the right answer beside the summaries")
     work = interpreters(idle, used, busy.result, statistics.median(took))
-    # Two processes: seen 2.0 to 2.6; threads, and a loop that blocks: 0.8 to 1.0; one process beside the loop,
-    # or two in turn: 0.9 to 1.3.
+    # Two processes: seen 2.0 to 2.6; threads, and a loop that blocks: at most 1.0; one process beside the loop,
+    # or several in turn: 0.5 to 1.2.
     Observed(work, "interpreters at work").at_least(1.5)
 
 
@@ -199,8 +199,8 @@ def interpreters(idle, used, run, one: float) -> float:
     computed = int(run.good.sum()) * one  # CPU seconds, were it all plain Python
     faster = computed / span
     at_a_time = (used.working - idle.working) * used.seconds / span
-    # How many times as much was computed as the busiest process can have done. By one interpreter: seen 0.87
-    # to 0.94; by two: 1.7 to 1.8, and from 1.3 on while fifty programs wanted the two cores.
+    # How many times as much was computed as the busiest process can have done. By one interpreter: seen 0.82
+    # to 0.94; by two: 1.6 to 1.8, and from 1.3 on while fifty programs wanted the two cores.
     busiest = used.most * used.seconds
     spread = min(computed, used.cpu * used.seconds) / busiest if busiest else 0.0
     return max(faster, at_a_time if spread >= 1.15 else min(at_a_time, spread))
