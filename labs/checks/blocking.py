@@ -23,7 +23,6 @@ PART = 120_000  # delays in one summary
 FIRST = range(200_000)
 # Seconds that calls may take to reach the archive, on a machine that others use too: in all, and one more.
 WAIT, STILL = 6.0, 1.5
-VISITORS = 2  # a second, who ask for all else while one kind of request is looked at
 
 
 def kept(path: str) -> dict[str, int]:
@@ -99,6 +98,13 @@ def calls_waiting(service, archive, db, number: int) -> Iterator[Any]:
             yield seen
 
 
+def paced(number: int, seconds: float) -> Iterator[int]:
+    """Count so far, at even distances within so many seconds."""
+    for turn in range(number):
+        yield turn
+        time.sleep(seconds / number)
+
+
 @check(
     points=3,
     look="lesson 01, “A service that waits” and “The ceiling hits the innocent”",
@@ -109,9 +115,10 @@ def health(service, archive, db):
     with calls_waiting(service, archive, db, 60) as calls:
         calls.wait_for(30, WAIT, STILL)
         with service.visited(lambda: random.choice([*some_reports(1), *some_summaries(1)])):
-            healthy = service.load("/health", rate=100, seconds=1, timeout=1, warm_up=0)
+            asked = [service.send("GET", ["/health"], timeout=1) for _ in paced(100, seconds=1)]
+        healthy = [answer for each in asked for answer in each]
     # Seen to take 2 to 20 ms or, where they stand in line, as long as the archive does.
-    healthy.errors.equals(0)
+    are_right(healthy, db, "each health check within 1 s")
     # Seen 60 or, from a pool of threads, 40.
     calls.different.at_least(30)
 
@@ -147,7 +154,8 @@ def cores(service, archive, db):
     busy.errors.equals(0)
     are_right([answer for sent in others for answer in sent], db, "the right answer beside the summaries")
     work = interpreters(idle, used, busy.result, statistics.median(took))
-    # Two processes: CALIBRATED; threads, and a loop that blocks: 0.9 to 1.0.
+    # Two processes: seen 2.0 to 2.6; threads, and a loop that blocks: at most 1.0; one process beside the loop,
+    # or several in turn: 0.5 to 1.2.
     Observed(work, "interpreters at work").at_least(1.5)
 
 
@@ -191,8 +199,8 @@ def interpreters(idle, used, run, one: float) -> float:
     computed = int(run.good.sum()) * one  # CPU seconds, were it all plain Python
     faster = computed / span
     at_a_time = (used.working - idle.working) * used.seconds / span
-    # How many times as much was computed as the busiest process can have done. By one interpreter: seen 0.87
-    # to 0.94; by two: 1.8, and 1.5 while fifty programs wanted the two cores.
+    # How many times as much was computed as the busiest process can have done. By one interpreter: seen 0.82
+    # to 0.94; by two: 1.6 to 1.8, and from 1.3 on while fifty programs wanted the two cores.
     busiest = used.most * used.seconds
     spread = min(computed, used.cpu * used.seconds) / busiest if busiest else 0.0
     return max(faster, at_a_time if spread >= 1.15 else min(at_a_time, spread))
