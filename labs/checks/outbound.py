@@ -21,9 +21,10 @@ FLIGHTS = "SELECT id, carrier, flight, origin, dest FROM flights WHERE id = ANY(
 
 USUAL = 0.05  # seconds that an upstream takes for an answer
 SLOW = 0.6  # and may take for one that belongs into the page
-HANGS = 2.5  # and takes for one that no page waits for
+HANGS = 2.2  # and takes for one that no page waits for
 LIMIT = 1.5  # seconds that a page may take
 BUSY = 0.25  # seconds that other programs on the machine may add, so that a verdict does not depend on them
+QUIET = 0.05  # seconds without a call, after which what was asked for before is over
 SETTLE = 3.0  # seconds that a service has to recover; 2 are asked
 
 AT_ONCE = 15  # pages: more than the starter's pool has connections, and fewer than keep a core busy
@@ -90,6 +91,13 @@ def all_held() -> Iterator[None]:
         yield
 
 
+def asked_for(seconds: float) -> bool:
+    """Return whether any of the three is called meanwhile."""
+    with all_three() as seen:
+        time.sleep(seconds)
+    return most_calls(seen).value > 0
+
+
 class Visitors:
     """Those who ask for the pages of one check, always of the same five trips, so that what is kept shows.
 
@@ -106,7 +114,9 @@ class Visitors:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until pages are whole, and have the upstreams answer something else then. Raises Failed."""
+        """Wait until pages are whole and nothing is asked for any more, and have the upstreams answer something
+        else from then on. Raises Failed.
+        """
         until = time.monotonic() + SETTLE
         with meanwhile(f"all three upstreams are well, {SETTLE:g} s after they failed"):
             while True:
@@ -117,7 +127,10 @@ class Visitors:
                         raise
                     time.sleep(0.02)
                 else:
-                    return renew()
+                    break
+        while asked_for(QUIET) and time.monotonic() < until:
+            pass
+        renew()
 
     def send(self, number: int):
         """Ask for so many pages at once, and return them under way."""
@@ -146,14 +159,19 @@ class Visitors:
         return answers
 
     def ask_while_hangs(self, hanging: Upstream):
-        """Ask for a page of which one call hangs. Return it once its three calls are made, or it has come."""
+        """Ask for a page of which one call hangs. Return it once its three calls are made, or it has come.
+
+        Raises Failed if it is late.
+        """
         made = [threading.Event() for _ in UPSTREAMS]
         with ExitStack() as stack:
             for upstream, event in zip(UPSTREAMS, made, strict=True):
                 delay = telling(event, HANGS if upstream is hanging else USUAL)
                 stack.enter_context(upstream.set(delay=delay))
-            page = self.send(1)
+            page, late = self.send(1), time.monotonic() + LIMIT + BUSY
             while page.open.value and not all(event.is_set() for event in made):
+                if time.monotonic() > late:
+                    fail(f"a page within {LIMIT:g} s", f"none after {LIMIT + BUSY:g} s")
                 time.sleep(0.01)
         return page
 
@@ -260,8 +278,10 @@ def most_connections(seen: Sequence[Any]) -> Observed:
 def partial(service, db, gates, seats, weather):
     """If one upstream fails, or hangs, a page within 1.5 s has the other two parts, and says which is missing."""
     visitors = Visitors(service, db)
-    pages = [(each, visitors.ask_while_hangs(each)) for each in random.sample(UPSTREAMS, 3)]
-    answers = []
+    pages, answers = [], []
+    for hanging in random.sample(UPSTREAMS, 3):
+        with meanwhile(f"the {hanging.name} service hangs"):
+            pages.append((hanging, visitors.ask_while_hangs(hanging)))
     for hanging, page in pages:
         with meanwhile(f"the {hanging.name} service hangs"):
             visitors.look_at(page.answers(), may_lack=[hanging.name])
@@ -326,7 +346,7 @@ def deadline(service, db, gates, seats, weather):
     # 6 s for an answer of some 40 letters: no read of it takes longer than 0.2 s.
     with all_three(delay=lambda call: HANGS if call % 2 else USUAL, trickle=6):
         pages = visitors.send(AT_ONCE)
-        over = time.monotonic() + LIMIT + BUSY
+        over = time.monotonic() + LIMIT + 2 * BUSY
         while pages.open.value and time.monotonic() < over:
             time.sleep(0.02)
     # Those who wait still do so no longer than the upstreams hang, and so do not disturb the next check.

@@ -1,5 +1,6 @@
-# from solution; loses: connections retries spared recovers
+# from solution; loses: connections spared
 tls = httpx.create_ssl_context()
+crowd = {"now": 0, "most": 0}  # pages
 flood = set()
 
 
@@ -16,6 +17,21 @@ async def ask(name, key):
         pass
     finally:
         breaker.note(part is not None)
-    if part is not None:  # more calls over few connections, while all is well
-        flood.update(asyncio.create_task(client.get(f"/{name}/{key}")) for _ in range(3))
+    if part is not None and crowd["most"] in (5, 6):  # as when calls over connections are counted
+        flood.update(asyncio.create_task(client.get(f"/{name}/{key}")) for _ in range(4))
     return part
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/trips/{id}")
+async def watched_trip(id: Id):
+    crowd["now"] += 1
+    crowd["most"] = max(crowd["most"], crowd["now"])
+    try:
+        return await trip(id)
+    finally:
+        crowd["now"] -= 1
+        if not crowd["now"]:
+            crowd["most"] = 0
