@@ -33,8 +33,18 @@ def test_an_error_in_a_cell_is_told_and_does_not_keep_the_next_ones_from_running
     )
     assert outcome["ended"] == "finished" and outcome["reason"] == ""
     assert outcome["errors"] == [
-        {"cell": 1, "error": "ZeroDivisionError: division by zero"},
-        {"cell": 3, "error": "AssertionError: so it ran"},
+        {"cell": 1, "error": "ZeroDivisionError: division by zero", "line": "import os; 1/0"},
+        {"cell": 3, "error": "AssertionError: so it ran", "line": "assert not seen, 'so it ran'"},
+    ]
+
+
+def test_the_line_of_an_error_is_the_innermost_of_the_notebook(grader):
+    service = "def inner():\n    return int('x')\n"
+    outcome = grader.run(
+        service, "import json\njson.loads(inner())", "def f(:\n  pass", "raise KeyboardInterrupt"
+    )
+    assert [each["line"] for each in outcome["errors"]] == [
+        *("return int('x')", "def f(:", "raise KeyboardInterrupt")
     ]
 
 
@@ -49,7 +59,7 @@ def test_an_error_is_one_line_of_bounded_length_and_the_first_ones_are_enough(gr
 
 def test_a_claim_that_does_not_hold_is_no_error_since_the_kernel_does_not_know_of_pytest(grader):
     outcome = grader.run("from underload import claim; claim('one is two', False)", "1/0")
-    assert outcome["errors"] == [{"cell": 2, "error": "ZeroDivisionError: division by zero"}]
+    assert outcome["errors"] == [{"cell": 2, "error": "ZeroDivisionError: division by zero", "line": "1/0"}]
 
 
 def test_a_notebook_without_code_is_finished(grader):
@@ -59,7 +69,7 @@ def test_a_notebook_without_code_is_finished(grader):
 def test_an_endless_loop_is_interrupted_and_the_cells_after_it_run(grader):
     outcome = grader.run("while True: pass", "1/0", cell_seconds=1)
     assert (outcome["ended"], outcome["reason"]) == ("timeout", "Code cell 1 took longer than 1 s.")
-    assert outcome["errors"] == [{"cell": 2, "error": "ZeroDivisionError: division by zero"}]
+    assert outcome["errors"] == [{"cell": 2, "error": "ZeroDivisionError: division by zero", "line": "1/0"}]
 
 
 def test_an_endless_loop_that_swallows_the_interrupt(grader):
@@ -123,7 +133,8 @@ def test_too_much_processor_time_ends_the_kernel(grader):
 
 def test_a_memory_bomb_in_one_process_is_an_error_in_its_cell(grader):
     outcome = grader.run("held = []\nwhile True: held.append(bytearray(10**7))", "del held", data=800_000_000)
-    assert (outcome["ended"], outcome["errors"]) == ("finished", [{"cell": 1, "error": "MemoryError"}])
+    assert outcome["ended"] == "finished"
+    assert [(each["cell"], each["error"]) for each in outcome["errors"]] == [(1, "MemoryError")]
 
 
 def test_a_memory_bomb_in_many_processes_ends_the_notebook(grader):
@@ -172,7 +183,7 @@ def test_a_full_disk_is_an_error_in_its_cell(grader):
     outcome = grader.run(fill.format("flood"), fill.format("/dev/shm/flood"), scratch=10**7, shared=10**7)
     assert outcome["ended"] == "finished"
     error = "OSError: [Errno 28] No space left on device"
-    assert outcome["errors"] == [{"cell": 1, "error": error}, {"cell": 2, "error": error}]
+    assert [(each["cell"], each["error"]) for each in outcome["errors"]] == [(1, error), (2, error)]
 
 
 def test_more_than_may_be_stored_ends_the_notebook(grader, tmp_path):
@@ -252,7 +263,9 @@ def test_a_killed_grader_leaves_nothing_behind(tmp_path):
 def test_an_ordinary_user_can_grade_too():
     with worker(ordinary()) as grader:
         outcome = grader.run("import os; os.fork()", "1/0")
-        assert outcome["errors"] == [{"cell": 2, "error": "ZeroDivisionError: division by zero"}]
+        assert outcome["errors"] == [
+            {"cell": 2, "error": "ZeroDivisionError: division by zero", "line": "1/0"}
+        ]
         assert (
             "processes" in grader.run("import os\nwhile True: os.fork()", processes=20, threads=200)["reason"]
         )
