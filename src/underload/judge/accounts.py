@@ -1,5 +1,7 @@
 """Accounts for a submission's service: a database and a Valkey that are all its own, and nothing else."""
 
+from urllib.parse import urlsplit
+
 import asyncpg
 
 from underload.errors import UnderloadError
@@ -40,6 +42,11 @@ def open_database() -> str:
         owned.close()
         admin.close()
     return _as_learner(copy, password)
+
+
+def is_account(dsn: str) -> bool:
+    """Tell whether a DSN was handed out by `open_database`: then its server has nobody else to serve."""
+    return urlsplit(dsn).username == LEARNER and embedded.serves(POSTGRES, dsn)
 
 
 def close() -> None:

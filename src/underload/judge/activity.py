@@ -17,6 +17,7 @@ class DatabaseActivity:
     idle: float = NOTHING
     opened: float = NOTHING
     total: float = NOTHING
+    looked_at: float | None = None
     log: StatementLog | None = None
 
     @property
@@ -38,6 +39,13 @@ class DatabaseActivity:
     def idle_in_transaction(self) -> Observed:
         """How many sessions at once held a transaction open and did nothing."""
         return Observed(self.idle, "PostgreSQL sessions idle in a transaction", "sessions")
+
+    @property
+    def buffers(self) -> Observed:
+        """How many buffers of 8 kB the service's sessions looked at."""
+        if self.looked_at is None:
+            raise UnderloadError("Buffers were not counted: watch with `db.watch(buffers=True)`.")
+        return Observed(self.looked_at, "buffers looked at", "buffers")
 
     @property
     def statements(self) -> Observed:

@@ -12,6 +12,23 @@ import asyncpg
 PATIENCE = 10.0  # seconds for an answer, the connecting included
 GRACE = 1.0  # seconds more before we stop believing that the loop still keeps time
 
+# In force whatever the role or the database has set, which a service may have done.
+SETTINGS = {
+    "search_path": "pg_catalog, public, pg_temp",
+    "role": "none",
+    "row_security": "on",
+    "timezone": "UTC",
+    "standard_conforming_strings": "on",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    "lock_timeout": "0",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    # Workers would be counted as a service's, and be started by a process that a check may have paused.
+    "max_parallel_workers_per_gather": "0",
+}
+
 # What a statement meets whose connection broke, or was broken, since the one before.
 GONE = (
     OSError,
@@ -37,7 +54,7 @@ class Connection:
         self.patience = patience
         self.pids: list[int] = []  # of every backend it has had
         # Or it would go on, and hold its session, after we have given up on it.
-        self._settings = {"statement_timeout": f"{patience:.0f}s", **settings}
+        self._settings = {**SETTINGS, "statement_timeout": f"{patience:.0f}s", **settings}
         self._connection: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
 
@@ -53,6 +70,11 @@ class Connection:
         """Return the first value of the first row, or None."""
         row = self.row(sql, *arguments)
         return row[0] if row else None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is connected, as far as is known."""
+        return self._connection is not None and not self._connection.is_closed()
 
     def open(self) -> None:
         """Connect now rather than with the first statement."""
@@ -105,7 +127,7 @@ class Connection:
                 self._connection = None
 
     async def _opened(self) -> asyncpg.Connection:
-        if self._connection is None or self._connection.is_closed():
+        if not self.is_open:
             self._connection = await asyncpg.connect(self.dsn, server_settings=self._settings)
             self.pids.append(self._connection.get_server_pid())
         return self._connection

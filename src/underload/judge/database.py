@@ -10,8 +10,9 @@ import asyncpg
 import psutil
 
 from underload import services
-from underload.judge import statements
+from underload.judge import accounts, statements
 from underload.judge.activity import DatabaseActivity
+from underload.judge.buffers import BufferCount
 from underload.judge.connection import UNANSWERED, Connection
 from underload.judge.expect import Failed, shortened
 from underload.judge.outage import frozen, own_process
@@ -22,12 +23,11 @@ from underload.waiting import until
 
 END_SECONDS = 5
 
-# Parallel workers would have to be started by a process that a check may have paused.
-TRUTHFUL = {"default_transaction_read_only": "on", "max_parallel_workers_per_gather": "0"}
+TRUTHFUL = {"default_transaction_read_only": "on"}
 NEWCOMERS = """
     SELECT pid FROM pg_stat_get_activity(NULL)
     WHERE backend_type = 'client backend' AND coalesce(datid, 0) = 0"""
-LEFT = "SELECT count(*) FROM pg_stat_get_activity(NULL) WHERE pid = ANY ($1)"
+LEFT = "SELECT count(*) FROM pg_stat_get_activity(NULL) WHERE pid = ANY ($1) OR leader_pid = ANY ($1)"
 
 
 class Database:
@@ -42,13 +42,13 @@ class Database:
     def __init__(self, dsn: str) -> None:
         self.name = urlsplit(dsn).path[1:]
         self._dsn = dsn
-        ours = embedded.serves(POSTGRES, dsn)
-        quiet = {"log_statement": "none"} if ours else {}  # which only a superuser may ask for
+        self._is_ours = embedded.serves(POSTGRES, dsn)
+        quiet = {"log_statement": "none"} if self._is_ours else {}  # which only a superuser may ask for
         self._admin = Connection(services.behind(POSTGRES, dsn), **quiet)
         self._copy = Connection(dsn)
         self._sessions = Sessions(self.name, self._admin, self._copy)
         self._log: StatementLog | None = None
-        if ours:
+        if self._is_ours:
             statements.heal(self._admin)
 
     @cached_property
@@ -75,14 +75,20 @@ class Database:
         return row[0] if row else None
 
     @contextmanager
-    def watch(self, statements: bool = False) -> Iterator[DatabaseActivity]:
-        """Count sessions meanwhile and, if told to, statements and transactions. The judge's never count.
+    def watch(self, statements: bool = False, buffers: bool = False) -> Iterator[DatabaseActivity]:
+        """Count sessions meanwhile and, if told to, more of what they did. The judge never counts.
+
+        A session tells what it looked at when a transaction ends, and once a second at most, but all when it
+        ends. So where buffers are counted, every session of the service is ended at the start and at the end.
 
         Raises:
             UnderloadError: statements are to be counted in the log of a server that is not ours.
+            Failed: buffers cannot be counted, by what the service did.
         """
         seen = DatabaseActivity()
         with ExitStack() as stack:
+            if buffers:
+                stack.enter_context(self._counting_buffers(seen))
             if statements:
                 seen.log = stack.enter_context(self._logging())
             with self._sessions.watched(seen):
@@ -92,10 +98,8 @@ class Database:
 
     def terminate_backends(self) -> int:
         """End every session of the service, wait until they are gone, and return how many there were."""
-        ended = [session["pid"] for session in self._sessions.open()]
-        self._admin.rows("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", ended)
-        until(lambda: not self._admin.value(LEFT, ended), END_SECONDS, pause=0.002)
-        return len(ended)
+        ended, _ = self._end_sessions()
+        return ended
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -124,6 +128,30 @@ class Database:
         for session in (self._admin, self._copy, self.__dict__.get("truth")):
             if session:
                 session.close()
+
+    @contextmanager
+    def _counting_buffers(self, seen: DatabaseActivity) -> Iterator[None]:
+        if accounts.is_account(self._dsn):
+            count = BufferCount(self._admin, None, [self._admin, self._copy, self.truth])
+        else:
+            count = BufferCount(self._admin, self.name, [self._copy] if self._is_ours else [])
+        self._have_all_told()
+        with count.counting(seen):
+            yield
+            self._have_all_told()
+
+    def _have_all_told(self) -> None:
+        """End the service's sessions: the server has then counted all that they looked at. Raises Failed."""
+        _, gone = self._end_sessions()
+        if not gone:
+            raise Failed(f"sessions that end within {END_SECONDS} s of being told to", "some went on")
+
+    def _end_sessions(self) -> tuple[int, bool]:
+        """End every session of the service. Return how many there were, and whether all are gone in time."""
+        ended = [session["pid"] for session in self._sessions.open()]
+        self._admin.rows("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", ended)
+        gone = until(lambda: not self._admin.value(LEFT, ended), END_SECONDS, pause=0.002)
+        return len(ended), gone
 
     @contextmanager
     def _logging(self) -> Iterator[StatementLog]:
