@@ -23,6 +23,7 @@ __getattr__, __dir__ = doors(
         "fail": "expect",
         "load_requirements": "requirements",
         "meanwhile": "expect",
+        "require_rows": "rows",
         "shortened": "expect",
         "upstream": "lab",
     },
