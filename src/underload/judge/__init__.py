@@ -24,6 +24,7 @@ __getattr__, __dir__ = doors(
         "frozen": "outage",
         "load_requirements": "requirements",
         "meanwhile": "expect",
+        "require_rows": "rows",
         "shortened": "expect",
         "upstream": "lab",
     },

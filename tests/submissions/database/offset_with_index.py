@@ -1,5 +1,5 @@
 # from solution; loses: pages
-async def delays_by_offset(page: int = 1):
+async def delays_by_offset(page: Annotated[Integer, Ge(1)] = 1):
     async with app.state.pool.acquire() as connection:
         worst = await worst_of_page(connection, page)
     return {

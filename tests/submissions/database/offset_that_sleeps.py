@@ -1,0 +1,18 @@
+# from solution; loses: pages
+import asyncio
+
+
+async def delays_that_sleep(page: Annotated[Integer, Ge(1)] = 1):
+    await asyncio.sleep(0.15)  # so that every page takes as long as every other
+    async with app.state.pool.acquire() as connection:
+        worst = await worst_of_page(connection, page)
+    return {
+        "flights": [dict(flight) for flight in worst],
+        "next": f"/delays?page={page + 1}" if len(worst) == 20 else None,
+    }
+
+
+for route in app.routes:
+    if getattr(route, "path", "") == "/delays":
+        app.routes.remove(route)
+app.get("/delays")(delays_that_sleep)

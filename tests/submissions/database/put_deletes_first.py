@@ -1,0 +1,9 @@
+# from solution; loses: resold
+async def offer_seats(connection, id, free):
+    await connection.execute("DELETE FROM bookings WHERE flight_id = $1", id)
+    await connection.execute(
+        """INSERT INTO seats (flight_id, free) VALUES ($1, $2)
+           ON CONFLICT (flight_id) DO UPDATE SET free = excluded.free""",
+        id,
+        free,
+    )

@@ -1,0 +1,9 @@
+# from solution; loses: seats
+async def take_seat(connection, id, name):
+    async with connection.transaction():
+        free = "SELECT free FROM seats WHERE flight_id = $1 AND free > 0 FOR UPDATE SKIP LOCKED"
+        if not await connection.fetchval(free, id):
+            return False
+        await connection.execute("UPDATE seats SET free = free - 1 WHERE flight_id = $1", id)
+        await connection.execute("INSERT INTO bookings (flight_id, name) VALUES ($1, $2)", id, name)
+        return True
