@@ -210,7 +210,7 @@ def buffers(service, db, paths: Sequence[str], fields: Sequence[str], expected: 
 def pages(service, db):
     """Following `next`, a page after page 5,000 looks at 1,000 buffers at most, and at 3 times as many as after page 1 at most; the last `next` is null."""
     ready(service)
-    near, far = (walk(service, db, random.sample(range(first, first + 100), WALKS)) for first in (1, 5_000))
+    near, far = (walk(service, db, first) for first in (1, 5_000))
     with showing(db, "the indexes on flights", INDEXES):
         # Seen 45 to 60 with a pool, 400 with a connection a request; by offset 100,000, within the index 350.
         Observed(far, "a page after page 5,000", "buffers").at_most(1_000)
@@ -218,18 +218,21 @@ def pages(service, db):
     count = db.truth.value(DELAYED)
     before_last = service.get(f"/delays?page={count // PAGE}")
     last = service.get(link_of(before_last))
-    require_rows([last], WORST_FIELDS, [worst(db, count // PAGE + 1)], flights_of)
+    require_rows([last], WORST_FIELDS, worst(db, count // PAGE + 1, 1), flights_of)
     last["next"].equals(None)
 
 
 WALKS = 10
 STEPS = 12
+AMONG = 100  # pages that a walk may begin with
 
 
-def walk(service, db, numbers: Sequence[int]) -> float:
-    """Follow `next` from these pages on, and return how many buffers were looked at for each page that came."""
-    answers = service.send("GET", [f"/delays?page={number}" for number in numbers]).answers()
-    require_rows(answers, WORST_FIELDS, [worst(db, number) for number in numbers], flights_of)
+def walk(service, db, first: int) -> float:
+    """Follow `next` from pages after the first, and return how many buffers were looked at for each that came."""
+    right = worst(db, first, AMONG + STEPS)
+    begins = random.sample(range(AMONG), WALKS)
+    answers = service.send("GET", [f"/delays?page={first + place}" for place in begins]).answers()
+    require_rows(answers, WORST_FIELDS, [right[place] for place in begins], flights_of)
     walked = []
     with db.watch(buffers=True) as seen:
         ready(service)  # whose sessions have just been ended
@@ -237,14 +240,15 @@ def walk(service, db, numbers: Sequence[int]) -> float:
             answers = service.send("GET", [link_of(answer) for answer in answers]).answers()
             walked += answers
     ready(service)
-    right = [worst(db, number + step) for step in range(1, STEPS + 1) for number in numbers]
-    require_rows(walked, WORST_FIELDS, right, flights_of)
+    places = [place + step for step in range(1, STEPS + 1) for place in begins]
+    require_rows(walked, WORST_FIELDS, [right[place] for place in places], flights_of)
     return seen.buffers.value / len(walked)
 
 
-def worst(db, number: int) -> list[tuple]:
-    """Return a page of the longest delays."""
-    return [tuple(row) for row in db.truth.rows(WORST, PAGE, (number - 1) * PAGE)]
+def worst(db, first: int, pages: int) -> list[list[tuple]]:
+    """Return so many pages of the longest delays, from the first on."""
+    rows = [tuple(row) for row in db.truth.rows(WORST, PAGE * pages, PAGE * (first - 1))]
+    return [rows[begin : begin + PAGE] for begin in range(0, len(rows), PAGE)]
 
 
 def flights_of(answer) -> Any:
