@@ -31,7 +31,7 @@ HONEST = {
         "# %% service\nimport psycopg99",
         lab=OTHER,
         status="broken",
-        reason="Code cell 2 raised ModuleNotFoundError: No module named 'psycopg99'.",
+        reason="ModuleNotFoundError: No module named 'psycopg99', at the line “import psycopg99”.",
     ),
     "served by processes": Handed(
         """# %% service
@@ -727,7 +727,7 @@ EDITED = {
             lab=OTHER,
             code="",
             status="broken",
-            reason="Code cell 1 raised NameError: name 'Lab' is not defined.",
+            reason="Code cell 1 raised NameError: name 'Lab' is not defined, at the line “lab = Lab(",
             restored=("the lab cell: missing",),
         ),
     ),

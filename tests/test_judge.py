@@ -426,7 +426,7 @@ def test_the_stop_button_ends_the_judge_with_its_check(serving, tmp_path, monkey
     url = serving(good)
     own.ask("open", lab="mini", url=url, database=None)
     process = channel._channels[os.getpid()]._child.process
-    threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
+    threading.Timer(0.3, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
         own.ask("check", name="waits")
     assert process.poll() is not None

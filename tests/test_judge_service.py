@@ -405,7 +405,7 @@ def test_of_more_calls_than_an_upstream_takes_at_a_time_the_judge_does_not_hear(
         calls.wait_for(MOST_CALLS, seconds=60)
         assert kept.get("/b").status_code == 503
     kept.close()
-    calls.total.equals(MOST_CALLS)
+    calls.peak.equals(MOST_CALLS)  # one that comes once they are let go may still be heard
 
 
 def _answers(upstream):
