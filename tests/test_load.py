@@ -123,11 +123,14 @@ def test_the_same_seed_draws_the_same(mirror):
     def drawn(seed=None):
         mirror.seen.clear()
         run = small(mirror.url + "/{id}", id=range(1_000_000), rate=200, users=None, seed=seed)
-        return [seen[1] for seen in mirror.seen][:50], run.seed
+        return [seen[1] for seen in mirror.seen], run.seed
 
     (one, named), (other, _) = drawn(), drawn()
     assert not set(one) & set(other)  # what comes second through a cache meets other keys than the first
-    assert drawn(named)[0] == one
+    again = drawn(named)[0]
+    # Over two connections one may overtake another, and the runs differ in when they end.
+    few = min(len(one), len(again)) - 10
+    assert few >= 30 and set(one[:few]) <= set(again)
 
 
 def test_braces_without_parameters_are_sent_as_they_are(mirror):

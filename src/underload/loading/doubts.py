@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MOST_CPU = 0.85  # of its core
 # Of a user's time spent in the generator: 0.020 read 0.98 of wrk's throughput, 0.037 read 0.96. It does not
-# matter when the service is busy all the time, since another user's request fills the gap.
+# matter when the service is busy all the time, since another user's request, if there is one, fills the gap.
 MOST_CPU_PER_USER = 0.025
 BUSY = 0.85  # of the cores a service can use, from which on it was the limit
 MOST_OWN = {50: 0.07, 99: 0.25}  # of a percentile that may be the generator's own
@@ -101,7 +101,9 @@ def _full(run: "Result") -> Doubt | None:
 
 
 def _slow(run: "Result") -> Doubt | None:
-    if run.rate is not None or run.thinking or run.generator_cpu > MOST_CPU or run.service_cpu >= BUSY:
+    if run.rate is not None or run.thinking or run.generator_cpu > MOST_CPU:
+        return None
+    if run.users > 1 and run.service_cpu >= BUSY:
         return None
     share = run.generator_cpu / run.users
     if share <= MOST_CPU_PER_USER:
