@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,7 +21,7 @@ WRONG = sorted((Path(__file__).parent / "submissions").glob("*/*.py"))
 STEMS = {path.stem.partition("-")[2]: path.stem for path in sorted(SOLUTIONS.glob("*.ipynb"))}
 HEADER = re.compile(r"# from (lab|solution); loses: ([\w ]+)\n")
 LESSONS = SOLUTIONS.parent / "notebooks"
-MINUTES = 15
+MINUTES = 15  # a lab
 JOBS = 4  # most checks wait, count or compare: these share the machine
 
 by_lab = pytest.mark.parametrize("lab", STEMS)
@@ -42,37 +41,38 @@ def hand_in(folder: Path, lab: str) -> None:
     """Make a cohort of one lab: who hands it in as shipped, who the solution, and who a wrong service."""
     name = f"{STEMS[lab]}.ipynb"
     for student, source in (("as shipped", LABS), ("solved", SOLUTIONS)):
-        (folder / student).mkdir(parents=True)
+        (folder / student).mkdir(parents=True, exist_ok=True)
         (folder / student / name).write_bytes((source / name).read_bytes())
-    for path in wrong_services(lab):
-        (folder / path.stem).mkdir()
-        nbformat.write(wrong_notebook(path), folder / path.stem / name)
+    for path in WRONG:
+        if path.parent.name == lab:
+            (folder / path.stem).mkdir(exist_ok=True)
+            nbformat.write(wrong_notebook(path), folder / path.stem / name)
 
 
-def wrong_services(lab: str) -> list[Path]:
-    return [path for path in WRONG if path.parent.name == lab]
+def lab_of(item: pytest.Item) -> str:
+    parameters = item.callspec.params
+    return parameters["lab"] if "lab" in parameters else parameters["path"].parent.name
 
 
 @pytest.fixture(scope="module")
-def graded(tmp_path_factory):
-    """Return what grades the cohort of a lab, once: by student, the checks that were not passed."""
+def graded(request, tmp_path_factory):
+    """Grade the cohorts of all labs that are asked for, at once: by lab and student, the checks not passed.
 
-    @cache
-    def lost(lab: str) -> dict[str, set[str]]:
-        folder = tmp_path_factory.mktemp(lab)
+    Together they start the grader's servers once, and fill the machine to the last of them.
+    """
+    labs = {lab_of(item) for item in request.session.items if item.get_closest_marker("cohort")}
+    folder = tmp_path_factory.mktemp("cohorts")
+    for lab in labs:
         hand_in(folder / "in", lab)
-        command = [sys.executable, "-c", f"from {main.__module__} import main; main()", "grade"]
-        jobs = ["--jobs", str(JOBS)]
-        subprocess.run(
-            [*command, folder / "in", "--out", folder / "out", *jobs], check=True, timeout=60 * MINUTES
-        )
-        records = [json.loads(path.read_text()) for path in (folder / "out").glob("*/*.json")]
-        assert {record["status"] for record in records} == {"graded"}
-        return {
-            record["student"]: {check["name"] for check in record["checks"] if not check["passed"]}
-            for record in records
-        }
-
+    command = [sys.executable, "-c", f"from {main.__module__} import main; main()", "grade"]
+    options = ["--out", folder / "out", "--jobs", str(JOBS)]
+    subprocess.run([*command, folder / "in", *options], check=True, timeout=60 * MINUTES * len(labs))
+    records = [json.loads(path.read_text()) for path in (folder / "out").glob("*/*.json")]
+    assert {record["status"] for record in records} == {"graded"}
+    lost: dict[str, dict[str, set[str]]] = {lab: {} for lab in labs}
+    for record in records:
+        failed = {check["name"] for check in record["checks"] if not check["passed"]}
+        lost[record["lab"].partition("-")[2]][record["student"]] = failed
     return lost
 
 
@@ -83,13 +83,13 @@ def test_the_labs_are_what_the_solutions_release():
 @pytest.mark.cohort
 @by_lab
 def test_as_shipped_it_fails_every_check(graded, lab):
-    assert graded(lab)["as shipped"] == set(load_requirements(lab).checks)
+    assert graded[lab]["as shipped"] == set(load_requirements(lab).checks)
 
 
 @pytest.mark.cohort
 @by_lab
 def test_solved_it_passes_every_check(graded, lab):
-    assert graded(lab)["solved"] == set()
+    assert graded[lab]["solved"] == set()
 
 
 @pytest.mark.cohort
@@ -97,7 +97,7 @@ def test_solved_it_passes_every_check(graded, lab):
 def test_a_plausible_wrong_service_loses_exactly_what_it_should(graded, path):
     """One that is right in another way than the solution "loses: nothing"."""
     _, loses = HEADER.match(path.read_text()).groups()
-    assert graded(path.parent.name)[path.stem] == set(loses.split()) - {"nothing"}
+    assert graded[path.parent.name][path.stem] == set(loses.split()) - {"nothing"}
 
 
 @by_lab
