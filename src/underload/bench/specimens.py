@@ -53,6 +53,7 @@ class Known:
 
     Args:
         wait: seconds that an answer takes.
+        work: seconds for which it then keeps the event loop busy.
         at_once: how many it works on at a time, if not all; the others wait for their turn.
         answers: after how many answers it falls silent, if ever.
         status: of its answers.
@@ -62,6 +63,7 @@ class Known:
     def __init__(
         self,
         wait: float = 0.0,
+        work: float = 0.0,
         at_once: int | None = None,
         answers: float = float("inf"),
         status: int = 200,
@@ -81,6 +83,9 @@ class Known:
             async with turn:
                 if wait:
                     await asyncio.sleep(wait)
+                done = time.perf_counter() + work
+                while time.perf_counter() < done:
+                    pass
             return Response(b"{}", status, media_type="application/json")
 
 
