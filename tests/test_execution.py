@@ -238,6 +238,12 @@ def test_a_kernel_that_cannot_start_is_the_graders_failure(grader):
     assert done["reason"].startswith("No kernel started in the sandbox (Kernel died")
 
 
+def test_a_watch_that_fails_is_the_graders_failure(grader):
+    outcome = grader.run("import time; time.sleep(60)", processes=None)
+    assert outcome["ended"] == "failed"
+    assert outcome["reason"].startswith("The watch failed (TypeError")
+
+
 def test_an_interrupted_grader_leaves_nothing_behind(grader):
     grader.begin(cells=["import time; time.sleep(60)"])
     first = psutil.Process(grader.process.pid)

@@ -1,5 +1,7 @@
 """What a process does with the cores of this machine."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,8 +17,8 @@ def used(process: psutil.Process) -> tuple[float, float]:
         cpu = sum(process.cpu_times()[:2])
     except psutil.NoSuchProcess:
         return 0.0, 0.0
-    wanted = [_wanted(thread) for thread in Path(f"/proc/{process.pid}/task").glob("*/schedstat")]
-    return cpu, sum(wanted) if wanted else cpu
+    told = of_threads(process.pid, "schedstat")
+    return cpu, sum(map(_wanted, told)) if told else cpu
 
 
 def used_with_ended(process: psutil.Process) -> float:
@@ -27,9 +29,16 @@ def used_with_ended(process: psutil.Process) -> float:
         return 0.0
 
 
-def _wanted(thread: Path) -> float:
-    try:
-        ran, waited, _ = thread.read_text().split()
-    except OSError:  # it has ended
-        return 0.0
+def of_threads(pid: int, file: str) -> list[bytes]:
+    """Return what a file such as ``stat`` tells of each thread of a process; nothing once it has ended."""
+    told = []
+    with suppress(OSError):  # the process has ended, maybe since we began
+        for thread in os.scandir(f"/proc/{pid}/task"):
+            with suppress(OSError):
+                told.append(Path(thread, file).read_bytes())
+    return told
+
+
+def _wanted(schedstat: bytes) -> float:
+    ran, waited, _ = schedstat.split()
     return (int(ran) + int(waited)) / 1e9

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import tempfile
+import traceback
 from pathlib import Path
 
 from underload.errors import UnderloadError
@@ -60,6 +61,9 @@ def _keep(
         kernel = sandbox.write_kernelspec(notebook.parent)
         reader, told = fork(lambda pipe: _read(notebook, kernel, sandbox.limits, pipe))
         ending = Watch(sandbox.limits, reader, told, servers, judgement).until_over()
+    except Exception as error:  # of our own, for which the notebook is not to blame
+        traceback.print_exc()
+        ending = Ending(ended="failed", reason=f"The watch failed ({error!r}): grade it again.")
     finally:
         end_children()
     os.write(pipe, ending.model_dump_json().encode())

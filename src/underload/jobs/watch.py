@@ -16,6 +16,7 @@ from typing import Protocol
 import psutil
 
 from underload.jobs.ending import MOST_ERRORS, CellError, Ending
+from underload.processor import of_threads
 from underload.sandbox import GB, Limits
 
 PAUSE = 0.1  # seconds between two looks, of 1 ms each
@@ -117,12 +118,14 @@ class Watch:
         inside = [each for each in psutil.Process().children(recursive=True) if each.pid != self._reader]
         if len(inside) > most.processes + WALLS:
             return "crashed", f"The notebook ran more than {most.processes} processes at once."
-        if _sum(_resident, inside) > most.memory and _sum(_share, inside) > most.memory:
+        if self._exceeds_memory(inside):
             return "crashed", f"The notebook used more than {most.memory / GB:g} GB of memory."
         if now - self._counted > WANTING_PAUSE:
             self._counted = now
             # Its sessions in a database compute as well. In a sandbox all that we see is its own.
-            ours = psutil.process_iter() if psutil.Process(1).name() == "bwrap" else inside
+            ours = list(psutil.process_iter()) if psutil.Process(1).name() == "bwrap" else inside
+            if self._exceeds_memory(ours):
+                return "crashed", f"The notebook's sessions and it used more than {most.memory / GB:g} GB."
             self._wanting.append(sum(map(_wanting, ours)))
             if len(self._wanting) == WANTING_LOOKS and min(self._wanting) > most.wanting:
                 return (
@@ -134,6 +137,10 @@ class Watch:
             if _stored(self._servers) - self._stored_before > most.stored:
                 return "crashed", f"The notebook stored more than {most.stored / GB:g} GB in its database."
         return None
+
+    def _exceeds_memory(self, processes: list[psutil.Process]) -> bool:
+        most = self._limits.memory
+        return _sum(_resident, processes) > most and _sum(_share, processes) > most
 
     def _late(self) -> End | None:
         now, most = time.monotonic(), self._limits
@@ -168,11 +175,7 @@ def _stored(folder: Path | None) -> int:
 
 def _wanting(process: psutil.Process) -> int:
     """Return how many threads of a process have a core or wait for one."""
-    wanting = 0
-    for thread in Path(f"/proc/{process.pid}/task").glob("*/stat"):
-        with suppress(OSError):  # it has just ended
-            wanting += thread.read_bytes().rpartition(b") ")[2][:1] == b"R"
-    return wanting
+    return sum(told.rpartition(b") ")[2][:1] == b"R" for told in of_threads(process.pid, "stat"))
 
 
 def _sum(measure: Callable[[psutil.Process], int], processes: Iterable[psutil.Process]) -> int:
