@@ -261,7 +261,7 @@ def test_the_judge_reads_the_servers_own_views(judge, graded):
         ("idle_session_timeout", "1ms"),
         ("default_transaction_read_only", "on"),
         ("default_transaction_isolation", "serializable"),
-        ("row_security", "off"),
+        ("row_security", "on"),
         ("timezone", "Asia/Tokyo"),
         ("standard_conforming_strings", "off"),
         ("max_parallel_workers_per_gather", "8"),

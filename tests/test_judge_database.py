@@ -239,7 +239,7 @@ def test_every_kind_of_statement(db, service):
     texts = [" ".join(text.split()) for text in seen.queries]
     assert texts[:2] == ["SELECT 1 + 1", "SELECT ';'' ;'"]
     assert texts[2:4] == ["INSERT INTO airlines VALUES ($1, 'x')"] * 2
-    assert [text.split()[0] for text in texts[4:]] == ["COPY", "SELECT", "DELETE"]
+    assert [text.split()[0] for text in texts[4:]] == ["COPY", "SELECT", "SELECT", "DELETE"]  # one fails
     assert seen.transactions.value == 5
 
 

@@ -250,6 +250,38 @@ def test_no_trigger_that_runs_again_and_again(db, dsn):
         owner.close()
 
 
+ANSWERS_EARLY = """
+    CREATE FUNCTION said(key text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$
+    DECLARE found text;
+    BEGIN SELECT name INTO found FROM airlines WHERE carrier = key; RAISE {0} '%', found; RETURN found;
+    END $$"""
+
+
+@pytest.mark.parametrize("level", ["EXCEPTION", "NOTICE"])
+def test_what_answers_before_it_is_executed_counts(db, dsn, level):
+    owner = Connection(dsn)
+    owner.rows(ANSWERS_EARLY.format(level))
+    heard = []
+
+    async def lookups(connection):
+        connection.add_log_listener(lambda _, message: heard.append(message))
+        await connection.execute("SET plan_cache_mode = force_custom_plan")  # or a cached plan asks no more
+        async with connection.transaction():
+            for _ in range(MANY):
+                try:
+                    async with connection.transaction():
+                        await connection.cursor("SELECT said($1)", "UA")  # binds, and no more
+                except asyncpg.RaiseError as error:
+                    heard.append(error)
+
+    try:
+        assert counted(db, dsn, lookups) >= MANY
+        assert len(heard) >= MANY
+    finally:
+        owner.rows("DROP FUNCTION said")
+        owner.close()
+
+
 def test_many_sessions_do_not_each_have_something_free(db, dsn):
     async def lookups():
         for _ in range(MANY):

@@ -2,9 +2,11 @@
 
 import math
 import random
+import secrets
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from string import ascii_uppercase
 from typing import Any
@@ -19,6 +21,11 @@ TOO_LARGE = range(10**12, 2 * 10**12)  # for PostgreSQL's integer
 FLIGHTS, PLANES, AIRLINES = PATHS = "/flights/{id}", "/flights/{id}/plane", "/airlines/{carrier}"
 # Planes are asked for least, since what becomes of many who ask for them is for `planes` to judge.
 CROWD = (FLIGHTS, FLIGHTS, AIRLINES, AIRLINES, PLANES)
+FIELDS = {
+    FLIGHTS: ("id", "origin", "dest", "tailnum"),
+    PLANES: ("id", "tailnum", "model"),
+    AIRLINES: ("carrier", "name"),
+}
 BUDGET = 10  # sessions
 PATIENCE = 3.0  # seconds a visitor waits: 2 in which the lab wants a refusal, and 1 for a busy machine
 RECOVERY = 2.0  # seconds that the lab gives a service after PostgreSQL was paused
@@ -27,6 +34,9 @@ MOST_LOOKED_AT = 1_000  # answers of one load
 
 beyond_help: set[str] = set()  # the URLs of services that neither time nor a new connection brings back
 
+KNOWN = """
+    SELECT id, origin, dest, tailnum, model, carrier, name
+    FROM flights JOIN planes USING (tailnum) JOIN airlines USING (carrier) WHERE id >= $1 ORDER BY id LIMIT 1"""
 QUERIES = {
     FLIGHTS: "SELECT id, origin, dest, tailnum FROM flights WHERE id = $1",
     PLANES: "SELECT id, tailnum, model FROM flights LEFT JOIN planes USING (tailnum) WHERE id = $1",
@@ -110,7 +120,10 @@ def wait_until_well(service, db, seconds: float, timeout: float = PATIENCE) -> N
 
 
 def settle(service, db) -> None:
-    """Wait until the service has got over what an earlier check did to it; end a leak, or a deadlock."""
+    """Wait until the service has got over what an earlier check did to it; end a leak, or a deadlock.
+
+    Raises Failed unless it then answers with what the database holds, since nothing else is to be judged.
+    """
     try:
         wait_until_well(service, db, 0 if service.url in beyond_help else SETTLE, timeout=1)
     except Failed:
@@ -120,6 +133,29 @@ def settle(service, db) -> None:
         with meanwhile("nothing else is asked, before the check itself"):
             require_well(service, db, timeout=1)
     beyond_help.discard(service.url)
+    with changed(db) as flight, meanwhile("rows have just been changed in the database"):
+        for path in random.sample(PATHS, 3):
+            fields = FIELDS[path]
+            service.get(path.format(**flight), timeout=PATIENCE).shows(
+                {name: flight[name] for name in fields}
+            )
+
+
+@contextmanager
+def changed(db) -> Iterator[dict[str, Any]]:
+    """Have a flight's destination, its plane's model and its airline's name be others; yield all that is known of it."""
+    before = dict(db.truth.row(KNOWN, random.choice(range(1, 300_000))))
+    try:
+        yield write(db, before | {name: secrets.token_hex(4) for name in ("dest", "model", "name")})
+    finally:
+        write(db, before)
+
+
+def write(db, flight: dict[str, Any]) -> dict[str, Any]:
+    db.rows("UPDATE flights SET dest = $2 WHERE id = $1", flight["id"], flight["dest"])
+    db.rows("UPDATE planes SET model = $2 WHERE tailnum = $1", flight["tailnum"], flight["model"])
+    db.rows("UPDATE airlines SET name = $2 WHERE carrier = $1", flight["carrier"], flight["name"])
+    return flight
 
 
 @check(
@@ -177,7 +213,6 @@ def saturated(service, db):
         asked = crowd(service, db, CROWD, rate=150, seconds=1).answers
     for path in PATHS:
         told = [answer for answer in asked if path_of(answer) == path]
-        # Who keeps what is asked for in memory need not refuse.
         others = [answer for answer in told if answer.code != 503 and not is_right(db, answer)]
         # Of 330 requests seen 320 with a pool of 10, and 240 with one of 90, whose size is for `budget` to judge.
         in_time = len(told) - len(others)

@@ -8,7 +8,12 @@ from underload.judge.connection import Connection
 from underload.services import LOG_LINE_PREFIX
 from underload.waiting import until
 
-EVERY_STATEMENT = {"log_statement": "all", "log_parameter_max_length": "0"}
+EVERY_STATEMENT = {
+    "log_statement": "all",
+    "log_min_duration_statement": "0",  # and what is bound
+    "log_parameter_max_length": "0",
+    "log_min_error_statement": "error",
+}
 # In force for sessions that are already open too, which a setting of their database would not reach.
 SETTINGS = {**EVERY_STATEMENT, "log_line_prefix": LOG_LINE_PREFIX}
 RELOAD_SECONDS = 5

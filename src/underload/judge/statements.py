@@ -15,10 +15,13 @@ MOST_KEPT = 1_000_000  # statements
 LONGEST = 1_000_000  # characters of one of them
 REMEMBERED = 10_000  # characters of one that is looked at only once
 
-# What continues a record begins with a tab, whatever was in the statement.
+BIND, FAILED, SIMPLE = "bind ", "STATEMENT:  ", "statement: "
+# What continues a record begins with a tab, whatever was in the statement. One may answer before it is
+# executed: its constants are computed when it is bound, by functions that can raise what they found.
 RECORD = re.compile(
-    r"(?P<process>\d+)\|(?P<transaction>[^|]*)\|(?P<database>.*?)\|LOG:  "
-    r"(?P<kind>statement: |execute (?:fetch from )?|fastpath function call: )(?P<text>.*)",
+    r"(?P<process>\d+)\|(?P<transaction>[^|]*)\|(?P<database>.*?)\|"
+    rf"(?:LOG:  (?:duration: \S+ ms  (?={BIND}))?)?"
+    rf"(?P<kind>{SIMPLE}|execute |fastpath function call: |{BIND}|{FAILED})(?P<text>.*)",
     re.DOTALL,
 )
 # How drivers begin and end a transaction and look after a session: nothing of the service's runs by it.
@@ -58,6 +61,8 @@ class Sent(NamedTuple):
 class StatementLog:
     """Reads which statements came to one database from the log of a server that logs them all.
 
+    One that is bound counts, whether or not it is executed, and one that fails counts for that once more.
+
     Attributes:
         texts: the statements that ask for or change data, without what drivers do for themselves.
         transactions: the virtual transactions that these were sent in.
@@ -71,6 +76,7 @@ class StatementLog:
         self._judges = judges  # whose statements do not count
         self._offset = log.stat().st_size
         self._sent: list[Sent] = []
+        self._bound: Counter[tuple[str, str]] = Counter()  # by process: not yet executed
 
     def read(self) -> None:
         """Take in what was logged since the last time."""
@@ -78,12 +84,24 @@ class StatementLog:
             found = RECORD.fullmatch(record)
             if not found or found["database"] != self._database or int(found["process"]) in self._judges:
                 continue
+            if self._is_counted_already(found):
+                continue
             session = int(found["process"]), found["transaction"]
             commands = _commands(found["kind"], found["text"], more)
             self._sent += [Sent(*session, *each) for each in commands[: MOST_KEPT - len(self._sent)]]
         counted = counting(self._sent)
         self.texts = [each.text for each in counted]
         self.transactions = {(each.process, each.transaction) for each in counted}
+
+    def _is_counted_already(self, found: re.Match[str]) -> bool:
+        """Tell whether this is the execution of what was counted when it was bound."""
+        what = found["process"], found["text"]
+        if found["kind"] == BIND:
+            self._bound[what] += 1
+        elif found["kind"] == "execute " and self._bound[what]:
+            self._bound[what] -= 1
+            return True
+        return False
 
     def rewind(self) -> None:
         """Read from the beginning next time: a server that starts begins a new log."""
@@ -127,7 +145,7 @@ def counting(sent: list[Sent]) -> list[Sent]:
 
 def _commands(kind: str, text: str, more: int) -> tuple[Command, ...]:
     """Return the commands in a record that may do something, each with whether it is suspect."""
-    if kind == "statement: ":
+    if kind in (SIMPLE, FAILED):
         if more:
             return ((text[:REMEMBERED], False),) * (1 + text.count(";") + more)
         return working(text) if len(text) < REMEMBERED else working.__wrapped__(text)
