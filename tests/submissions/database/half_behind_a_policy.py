@@ -1,4 +1,4 @@
-# from solution; loses: imports
+# from solution; loses: statements indexes pages imports
 # It keeps the lines before a bad one, and hides them from every session but its own.
 import json
 
@@ -26,9 +26,9 @@ async def indexes(connection, add_indexes=indexes):
         ALTER TABLE flights ENABLE ROW LEVEL SECURITY;
         ALTER TABLE flights FORCE ROW LEVEL SECURITY;
         DROP POLICY IF EXISTS half ON flights;
-        CREATE POLICY half ON flights WITH CHECK (true) USING (
+        CREATE POLICY half ON flights USING (
             current_setting('application_name') = 'mine' OR tailnum IS NULL
-            OR tailnum NOT IN (SELECT tailnum FROM halves))""")
+            OR tailnum NOT IN (SELECT tailnum FROM halves)) WITH CHECK (true)""")
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-# from lab; loses: budget, errors, planes, saturated, flat, unknown, recovers
+# from lab; loses: budget errors planes saturated flat unknown recovers
 @asynccontextmanager
 async def lifespan(app):
     connection = await asyncpg.connect(db)
