@@ -160,7 +160,7 @@ def write(db, flight: dict[str, Any]) -> dict[str, Any]:
 
 @check(
     points=2,
-    look="lesson 03, “One connection a request” and “Change one thing: a pool”",
+    look="lesson 03, “One connection per request” and “Change one thing: a pool”",
     hint="How many connections does one request open, and how many ways into PostgreSQL does the service have?",
 )
 def budget(service, db):
@@ -176,7 +176,7 @@ def budget(service, db):
 
 @check(
     points=1,
-    look="lesson 03, “Connect once, and share?” and “Waiting for ever”",
+    look="lesson 03, “Why not share one connection?” and “An acquire without a timeout”",
     hint="An error that says so: who shares that connection? A 503: how long does a request wait for a connection?",
 )
 def errors(service, db):
@@ -201,7 +201,7 @@ def planes(service, db):
 
 @check(
     points=2,
-    look="lesson 03, “Waiting for ever”",
+    look="lesson 03, “An acquire without a timeout”",
     hint="What does a request wait for when all connections are in use, and for how long at most? On every path?",
 )
 def saturated(service, db):

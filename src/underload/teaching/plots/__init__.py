@@ -1,7 +1,7 @@
 """The figures of the course. How they look is `underload.teaching.plots.look`'s."""
 
 from underload.teaching.plots.bars import bars, guesses, parts
-from underload.teaching.plots.lines import spans, timeline
+from underload.teaching.plots.lines import against_theory, spans, timeline
 from underload.teaching.plots.look import AFTER, BEFORE, LIMIT, Plot
 from underload.teaching.plots.runs import knee, lag, latency, percentiles, sweep
 
@@ -10,6 +10,7 @@ __all__ = [
     "BEFORE",
     "LIMIT",
     "Plot",
+    "against_theory",
     "bars",
     "guesses",
     "knee",

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from underload.teaching.plots.look import (
     AFTER,
+    BEFORE,
     BETWEEN,
     INK,
     LIMIT,
@@ -54,6 +55,30 @@ def timeline(
     number_axis(axes.yaxis, label)
     axes.set_xlabel(over, fontsize=10, color=INK)
     axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    legend(axes)
+    return plot
+
+
+def against_theory(
+    label: str, over: str, theory: Sequence[tuple[float, float]], measured: Sequence[tuple[float, float]]
+) -> Plot:
+    """Draw what a formula says of a quantity as a line, and what was measured as points on or off it."""
+    plot = Plot(f"{label} over {over}: theory and measured", height=2.8)
+    (axes,) = plot.axes
+    axes.plot(*zip(*theory, strict=True), color=BEFORE, linewidth=3, label="theory")
+    axes.plot(
+        *zip(*measured, strict=True),
+        color=AFTER,
+        marker="o",
+        markersize=7,
+        linestyle="",
+        label="measured, a run each",
+        clip_on=False,
+        zorder=3,
+    )
+    number_axis(axes.yaxis, label)
+    axes.set_xlabel(over, fontsize=10, color=INK)
     axes.set_ylim(bottom=0)
     legend(axes)
     return plot
