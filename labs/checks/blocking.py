@@ -90,12 +90,18 @@ def right_before_and_after(service, archive, db) -> Iterator[None]:
 
 @contextmanager
 def calls_waiting(service, archive, db, number: int) -> Iterator[Any]:
-    """Have so many reports asked for while the archive answers none: yield what it sees of these."""
+    """Have so many reports asked for while the archive answers none: yield what it sees of these.
+
+    Fail if any is called for twice, to the last of them: a call that its caller leaves at once waits for nobody.
+    """
     with right_before_and_after(service, archive, db):
         reports = some_reports(number)
-        with archive.held(reports) as seen:
-            service.send("GET", reports, timeout=WAIT + 2)
-            yield seen
+        with archive.watch(reports) as calls:
+            with archive.held(reports) as seen:
+                service.send("GET", reports, timeout=WAIT + 2)
+                yield seen
+            archive.settle()
+        calls.total.at_most(number)
 
 
 def paced(number: int, seconds: float) -> Iterator[int]:
@@ -111,7 +117,7 @@ def paced(number: int, seconds: float) -> Iterator[int]:
     hint="What can the event loop do while an `async def` is in a call that blocks? And who shares the pool of a `def`?",
 )
 def health(service, archive, db):
-    """Of 60 reports asked for while the archive answers none, at least 30 wait there, and meanwhile each of 100 health checks is answered within 1 s."""
+    """Of 60 reports asked for while the archive answers none, at least 30 wait there, none called for twice, and meanwhile each of 100 health checks is answered within 1 s."""
     with calls_waiting(service, archive, db, 60) as calls:
         calls.wait_for(30, WAIT, STILL)
         with service.visited(lambda: random.choice([*some_reports(1), *some_summaries(1)])):
@@ -129,7 +135,7 @@ def health(service, archive, db):
     hint="1: they queue for the event loop. 40: for a thread. 100: an HTTP client has a pool of connections, too.",
 )
 def sustained(service, archive, db):
-    """Of 150 reports asked for at once, at least 120 wait at the archive at the same time."""
+    """Of 150 reports asked for at once, at least 120 wait at the archive at the same time, none called for twice."""
     with calls_waiting(service, archive, db, 150) as calls:
         calls.wait_for(150, WAIT, STILL)
     # seen 150 of 150; a pool of threads stops at its tokens

@@ -1,4 +1,4 @@
-# from solution; loses: percentiles live
+# from solution; loses: percentiles live stall
 def summarise(recordings, window):
     begin, end = window
     good = [[sample for sample in recording if is_good(sample)] for recording in recordings]
