@@ -455,6 +455,22 @@ grow()
         "doubled",
         OTHER,
     ),
+    "takes all memory in its database": Handed(
+        """
+# %% lab
+import asyncio, asyncpg
+
+HOLD = "DO $$ DECLARE held text; BEGIN held := repeat('x', 900000000); PERFORM pg_sleep(60); END $$"
+
+async def hold():
+    connection = await asyncpg.connect(db)
+    await connection.execute(HOLD)
+
+await asyncio.gather(*[hold() for _ in range(5)])
+""",
+        status="crashed",
+        reason="The notebook and its database sessions used more than 4 GB of memory.",
+    ),
     "forks for ever": Handed(
         "# %% service\nimport os\nwhile True:\n    os.fork()",
         lab=OTHER,

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+from pathlib import Path
 
 import psutil
 import pytest
@@ -10,6 +12,7 @@ from kernels import until
 from sandboxed import Worker, ordinary, worker
 
 from underload import sandbox
+from underload.processor import of_threads
 
 pytestmark = pytest.mark.skipif(bool(sandbox.unavailable()), reason=sandbox.unavailable())
 
@@ -151,6 +154,13 @@ time.sleep(60)
         "crashed",
         "The notebook used more than 0.6 GB of memory.",
     )
+
+
+def test_nothing_is_told_of_the_threads_of_a_process_that_has_ended():
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    assert of_threads(ended.pid, "stat") == []
+    assert len(of_threads(os.getpid(), "stat")) == len(list(Path("/proc/self/task").iterdir()))
 
 
 def test_memory_that_processes_share_counts_once(grader):

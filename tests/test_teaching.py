@@ -236,6 +236,13 @@ def test_a_timeline_draws_each_series_and_the_limit():
     assert repr(plot) == "<figure: sessions over seconds: naive, pooled>"
 
 
+def test_theory_is_a_line_and_each_measurement_a_point():
+    plot = plots.against_theory("ms", "% busy", theory=[(50, 1), (90, 9)], measured=[(90, 7), (90, 12)])
+    line, points = plot.axes[0].lines
+    assert (line.get_linestyle(), points.get_linestyle()) == ("-", "None")
+    assert list(points.get_xydata().ravel()) == [90, 7, 90, 12]
+
+
 def test_what_was_otherwise_for_a_while_is_shaded_and_named():
     stall = {"the stall": (0.2, 0.6)}
     for plot in (

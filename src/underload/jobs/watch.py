@@ -125,7 +125,8 @@ class Watch:
             # Its sessions in a database compute as well. In a sandbox all that we see is its own.
             ours = list(psutil.process_iter()) if psutil.Process(1).name() == "bwrap" else inside
             if self._exceeds_memory(ours):
-                return "crashed", f"The notebook's sessions and it used more than {most.memory / GB:g} GB."
+                used = f"used more than {most.memory / GB:g} GB of memory."
+                return "crashed", f"The notebook and its database sessions {used}"
             self._wanting.append(sum(map(_wanting, ours)))
             if len(self._wanting) == WANTING_LOOKS and min(self._wanting) > most.wanting:
                 return (
