@@ -1,4 +1,4 @@
-# from lab; loses: budget saturated
+# from lab; loses: saturated
 # What fits into no thread waits for one that waits for a connection, whose request waits for a thread.
 from typing import Annotated
 
@@ -13,6 +13,7 @@ engine = create_engine(
     db.replace("postgresql://", "postgresql+psycopg://"),
     pool_size=10,
     max_overflow=0,
+    pool_timeout=1,
     pool_pre_ping=True,
 )
 app = FastAPI()
