@@ -59,9 +59,10 @@ BLANK_PROMPTS = """
 document.querySelectorAll('.jp-Notebook .jp-InputPrompt').forEach(prompt => prompt.textContent = '')
 """
 
+# Neither an empty cell nor one that is folded, as answers are, shows a number.
 CELLS = """
 const cells = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')]
-  .filter(cell => cell.querySelector('.cm-content').textContent.trim());
+  .filter(cell => cell.querySelector('.cm-content')?.textContent.trim());
 const prompt = cell => cell.querySelector('.jp-InputPrompt').textContent;
 const ran = cell => /\\d/.test(prompt(cell));
 """
