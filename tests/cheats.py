@@ -460,7 +460,7 @@ grow()
 # %% lab
 import asyncio, asyncpg
 
-HOLD = "DO $$ DECLARE held text; BEGIN held := repeat('x', 900000000); PERFORM pg_sleep(60); END $$"
+HOLD = "DO $$ DECLARE held text; BEGIN held := repeat(repeat('x', 10^6::int), 900); PERFORM pg_sleep(60); END $$"
 
 async def hold():
     connection = await asyncpg.connect(db)
@@ -498,7 +498,7 @@ import asyncio
 
 async def burn():
     connection = await asyncpg.connect(db)
-    await connection.execute("SELECT count(*) FROM generate_series(1, 1000000000000)")
+    await connection.execute("SELECT count(*) FROM flights a, flights b, flights c")  # stores nothing
 
 burning = [asyncio.ensure_future(burn()) for _ in range(60)]
 await asyncio.sleep(60)
@@ -640,7 +640,7 @@ import asyncio
 
 async def burn():
     connection = await asyncpg.connect(db)
-    await connection.execute("SELECT count(*) FROM generate_series(1, 1000000000000)")
+    await connection.execute("SELECT count(*) FROM flights a, flights b, flights c")  # stores nothing
 
 burning = [asyncio.ensure_future(burn()) for _ in range(3)]
 burning.append(asyncio.ensure_future(redis.from_url(url).eval("while 1 do end", 0)))

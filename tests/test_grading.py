@@ -325,7 +325,7 @@ def test_no_secret_and_nothing_of_a_submission_is_written_elsewhere(graded):
 # What is handed in by other names, and more than once.
 
 SOLVED_OTHER, BROKEN_OTHER = (json.dumps(handed_in(code, OTHER)).encode() for code in (HALF, ""))
-FAILS = json.dumps(handed_in("# %% service\nimport psycopg\napp = 1", OTHER)).encode()
+FAILS = json.dumps(handed_in("# %% service\nimport psycopg99\napp = 1", OTHER)).encode()
 
 
 def hand_in_by_other_names(place: Place) -> None:
@@ -371,9 +371,9 @@ def test_everything_handed_in_is_in_the_gradebook_whatever_it_is_called(place):
     assert "several, 01-other" not in said.splitlines()[-1]
     assert [line.partition(",")[0] for line in said.splitlines()[-2:]] == ["fails", "packed too"]
 
-    reason = "ModuleNotFoundError: No module named 'psycopg', at the line “import psycopg”."
+    reason = "ModuleNotFoundError: No module named 'psycopg99', at the line “import psycopg99”."
     record = place.records()["fails", OTHER]
-    assert record.errors[0].line == "import psycopg"
+    assert record.errors[0].line == "import psycopg99"
     assert record.reason == f"Code cell 2 raised {reason}"
     page = unescape((place.out / rows["fails", OTHER]["page"]).read_text())
     assert record.reason in said and record.reason in page

@@ -99,20 +99,17 @@ def _started(pid: int) -> Gateway:
     return Gateway()
 
 
-def _numbering() -> type[asyncio.Protocol]:
-    """Return uvicorn's protocol, with a client's port replaced by the number of its connection.
+class Numbering(AutoHTTPProtocol):
+    """uvicorn's protocol, with a client's port replaced by the number of its connection.
 
     A client can use one port for many connections, one after the other.
     """
 
-    class Numbering(AutoHTTPProtocol):
-        numbers = itertools.count()
+    _numbers = itertools.count()
 
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(transport)
-            self.client = self.client and (self.client[0], next(self.numbers))
-
-    return Numbering
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self.client = self.client and (self.client[0], next(self._numbers))
 
 
 class Front:
@@ -138,7 +135,7 @@ class Front:
         settings = {"log_config": None, "access_log": False, "lifespan": "off", "backlog": MOST_CALLS}
         # uvicorn closes an idle connection after 5 s, just when httpx would stop to use it: one that is
         # used in that moment would fail, and a correct service with it.
-        config = uvicorn.Config(self._app(at), timeout_keep_alive=KEPT_SECONDS, http=_numbering(), **settings)
+        config = uvicorn.Config(self._app(at), timeout_keep_alive=KEPT_SECONDS, http=Numbering, **settings)
         self._servers.append(asyncio.create_task(uvicorn.Server(config).serve(sockets=[listener])))
         self._say({"opened": at, "port": listener.getsockname()[1]})
 
