@@ -460,7 +460,8 @@ grow()
 # %% lab
 import asyncio, asyncpg
 
-HOLD = "DO $$ DECLARE held text; BEGIN held := repeat(repeat('x', 10^6::int), 900); PERFORM pg_sleep(60); END $$"
+ALL = "repeat(repeat('x', 1000000), 900)"
+HOLD = f"DO $$ DECLARE held text; BEGIN held := {ALL}; PERFORM pg_sleep(60); END $$"
 
 async def hold():
     connection = await asyncpg.connect(db)
