@@ -1,4 +1,4 @@
-# from solution; loses: seats
+# from solution; loses: seats resold
 async def take_seat(connection, id, name):
     async with connection.transaction(isolation="serializable"):
         if not await connection.fetchval("SELECT free FROM seats WHERE flight_id = $1", id):
