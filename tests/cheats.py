@@ -498,11 +498,8 @@ time.sleep(60)
 # %% service
 import asyncio
 
-async def burn():
-    connection = await asyncpg.connect(db)
-    await connection.execute("SELECT count(*) FROM flights a, flights b, flights c")  # stores nothing
-
-burning = [asyncio.ensure_future(burn()) for _ in range(60)]
+connections = [await asyncpg.connect(db) for _ in range(60)]
+burning = [asyncio.ensure_future(each.execute("DO 'BEGIN LOOP END LOOP; END'")) for each in connections]
 await asyncio.sleep(60)
 """,
         status="crashed",
@@ -642,7 +639,7 @@ import asyncio
 
 async def burn():
     connection = await asyncpg.connect(db)
-    await connection.execute("SELECT count(*) FROM flights a, flights b, flights c")  # stores nothing
+    await connection.execute("DO 'BEGIN LOOP END LOOP; END'")
 
 burning = [asyncio.ensure_future(burn()) for _ in range(3)]
 burning.append(asyncio.ensure_future(redis.from_url(url).eval("while 1 do end", 0)))

@@ -539,6 +539,44 @@ def copy_lab(course: Path, stem: str) -> bytes:
     return renamed(json.dumps(handed_in(HALF, OTHER))).encode()
 
 
+SERVICE = "# %% service"
+# As many as are allowed, once a neighbour has had the time to begin.
+CROWD = """
+# %% service
+import subprocess, sys, time
+time.sleep(3)
+for _ in range(45):
+    subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
+time.sleep(60)
+# %% lab
+time.sleep(60)
+"""
+# It waits for the crowd, which does not come if it is alone, and then has something to do.
+BESIDE = """
+import time
+
+def worked(seconds):
+    until, began = time.process_time() + seconds, time.monotonic()
+    while time.process_time() < until:
+        pass
+    return time.monotonic() - began
+
+latest = time.monotonic() + 5
+while worked(0.02) < 0.1 and time.monotonic() < latest:
+    time.sleep(0.1)
+worked(2)
+"""
+
+
+def test_a_cell_is_not_late_by_the_neighbours_doing(place):
+    place.hand_in("crowd", handed_in(CROWD, OTHER))
+    place.hand_in("honest", handed_in(HALF.replace(SERVICE, SERVICE + BESIDE), OTHER))
+    assert place.grade("--jobs", 2, "--cell-seconds", 10)[0] == 0
+    records = place.records()
+    assert records["crowd", OTHER].status == "timeout"
+    assert (records["honest", OTHER].status, records["honest", OTHER].points) == ("graded", 1)
+
+
 def test_a_worker_that_dies_is_followed_by_another(place):
     place.hand_in("a", handed_in("# %% lab\nimport time; time.sleep(600)", OTHER))
     place.hand_in("b", handed_in(HALF, OTHER))

@@ -82,14 +82,20 @@ class Held:
         self._noted = Used.until_now()
 
     @property
+    def was_shared(self) -> bool:
+        """Whether others used a good part of the machine since it was shared with them."""
+        spent = self._spent
+        return spent.others > OTHERS * spent.total
+
+    @property
     def was_crowded(self) -> bool:
-        """Whether others may have kept us waiting for a core since the machine was shared with them."""
-        if self._noted is None:
-            return False
-        before, now = self._noted, Used.until_now()
-        total = now.total - before.total
-        idle, ours = now.idle - before.idle, now.ours - before.ours
-        return idle < IDLE * total and total - idle - ours > OTHERS * total
+        """Whether they did and there were seldom cores to spare, so that they may have kept us waiting."""
+        spent = self._spent
+        return spent.others > OTHERS * spent.total and spent.idle < IDLE * spent.total
+
+    @property
+    def _spent(self) -> "Used":
+        return Used.until_now().since(self._noted) if self._noted else Used(0, 0, 0)
 
 
 class Used(NamedTuple):
@@ -98,6 +104,13 @@ class Used(NamedTuple):
     total: float
     idle: float
     ours: float  # used by what we can see, which is our own job's where it lives in a sandbox
+
+    @property
+    def others(self) -> float:
+        return self.total - self.idle - self.ours
+
+    def since(self, before: "Used") -> "Used":
+        return Used(*(now - then for now, then in zip(self, before, strict=True)))
 
     @classmethod
     def until_now(cls) -> "Used":

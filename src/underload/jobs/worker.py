@@ -73,15 +73,20 @@ def grade(notebook: Path, lab: str, job: Job) -> JudgedRun:
         UnderloadError: for a reason for which the notebook cannot be blamed.
     """
     machine = Machine(Path(job.turn))
-    run, was_crowded = _graded(notebook, lab, job, machine)
-    if was_crowded and run.ended == "finished" and run.errors and not run.verdicts:
-        with machine.alone():  # where it shows whether a neighbour kept its service from starting in time
+    run, was_shared = _graded(notebook, lab, job, machine)
+    if was_shared and _may_have_been_kept_waiting(run):
+        with machine.alone():  # where it shows whether it was a neighbour's doing
             run, _ = _graded(notebook, lab, job, machine.but(is_ours=True))
     return run
 
 
+def _may_have_been_kept_waiting(run: JudgedRun) -> bool:
+    """Tell whether a cell took too long, or the service did not start in time."""
+    return run.ended == "timeout" or (run.ended == "finished" and bool(run.errors) and not run.verdicts)
+
+
 def _graded(notebook: Path, lab: str, job: Job, machine: Machine) -> tuple[JudgedRun, bool]:
-    """Run one notebook once; tell also whether others may have kept it waiting."""
+    """Run one notebook once; tell also whether others used the machine, too."""
     with machine.shared() as turn, _servers(lab, machine), tempfile.TemporaryDirectory(prefix="") as folder:
         began = time.monotonic()
         judge = Judge(lab, Path(folder), machine, turn, job.check_seconds)
@@ -92,7 +97,7 @@ def _graded(notebook: Path, lab: str, job: Job, machine: Machine) -> tuple[Judge
             verdicts = judge.end()
             turn.release()
     run = JudgedRun(**dict(ending), verdicts=verdicts, seconds=time.monotonic() - began)
-    return run, turn.was_crowded
+    return run, turn.was_shared
 
 
 @contextmanager
