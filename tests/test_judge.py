@@ -133,6 +133,24 @@ def test_what_a_service_does_to_a_check_does_not_end_the_judge(serving):
     assert not verdict["passed"] and "KeyError" in verdict["observed"]
 
 
+REPEATS = '''
+@check(points=1, look="lesson 99", hint="None.")
+def repeats(service):
+    """What it says is asked for."""
+    service.get(service.get("/")["next"].value)["ok"].equals(True)
+'''
+
+
+async def half_a_pair(scope, receive, send):
+    await respond(send, rb'{"next": "/\ud800", "ok": "\ud800"}')
+
+
+def test_what_cannot_be_written_does_not_end_the_judge(serving, tmp_path):
+    (tmp_path / "mini.py").write_text(CHECKS + REPEATS)
+    verdict = Verdict(**ask(opened(serving(half_a_pair)), ask="check", name="repeats")["verdict"])
+    assert not verdict.passed and "?" in verdict.expected + verdict.observed
+
+
 @pytest.mark.parametrize(
     "said",
     [

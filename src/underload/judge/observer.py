@@ -231,11 +231,16 @@ def judge(check: Check, scene: Scene, longest: float = LONGEST_CHECK) -> Verdict
         points=check.points if passed else 0,
         possible=check.points,
         passed=passed,
-        expected=expected[:2000],
-        observed=observed[:2000],
+        expected=_writable(expected),
+        observed=_writable(observed),
         look=check.look,
         hint=check.hint,
     )
+
+
+def _writable(text: str) -> str:
+    """Return a text as a verdict may hold it: not too long, nor half a pair, as a service's JSON can have."""
+    return text.encode(errors="replace").decode()[:2000]
 
 
 @contextmanager
