@@ -1,5 +1,12 @@
-# from solution; loses: deadline
-app = FastAPI(lifespan=lifespan)
+# from solution; loses: deadline whole
+@asynccontextmanager
+async def with_a_small_pool(app):
+    """Of fewer connections than it takes failures to open a breaker, which would answer those who wait."""
+    async with lifespan(app), asyncpg.create_pool(db, min_size=4, max_size=4) as state["pool"]:
+        yield
+
+
+app = FastAPI(lifespan=with_a_small_pool)
 
 
 @app.get("/trips/{id}")
