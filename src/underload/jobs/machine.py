@@ -84,14 +84,13 @@ class Held:
     @property
     def was_shared(self) -> bool:
         """Whether others used a good part of the machine since it was shared with them."""
-        spent = self._spent
-        return spent.others > OTHERS * spent.total
+        return self._spent.is_shared
 
     @property
     def was_crowded(self) -> bool:
         """Whether they did and there were seldom cores to spare, so that they may have kept us waiting."""
         spent = self._spent
-        return spent.others > OTHERS * spent.total and spent.idle < IDLE * spent.total
+        return spent.is_shared and spent.idle < IDLE * spent.total
 
     @property
     def _spent(self) -> "Used":
@@ -106,8 +105,8 @@ class Used(NamedTuple):
     ours: float  # used by what we can see, which is our own job's where it lives in a sandbox
 
     @property
-    def others(self) -> float:
-        return self.total - self.idle - self.ours
+    def is_shared(self) -> bool:
+        return self.total - self.idle - self.ours > OTHERS * self.total
 
     def since(self, before: "Used") -> "Used":
         return Used(*(now - then for now, then in zip(self, before, strict=True)))

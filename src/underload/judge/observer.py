@@ -29,6 +29,7 @@ from underload.loading import prepare
 
 LONGEST_CHECK = 60.0  # seconds
 LONGEST_LINE = 64_000  # bytes
+LONGEST_TEXT = 2_000  # characters, as Verdict has it
 MOST_CONNECTIONS = 100
 MOST_HANDED = 20  # databases, or Valkeys, in one run: each takes a moment of a machine that others share
 SERVED_AT = re.compile(r"http://127\.0\.0\.1:(\d{1,5})")
@@ -231,16 +232,11 @@ def judge(check: Check, scene: Scene, longest: float = LONGEST_CHECK) -> Verdict
         points=check.points if passed else 0,
         possible=check.points,
         passed=passed,
-        expected=_writable(expected),
-        observed=_writable(observed),
+        expected=shortened(expected, LONGEST_TEXT),  # a service's JSON may hold what is not Unicode text
+        observed=shortened(observed, LONGEST_TEXT),
         look=check.look,
         hint=check.hint,
     )
-
-
-def _writable(text: str) -> str:
-    """Return a text as a verdict may hold it: not too long, nor half a pair, as a service's JSON can have."""
-    return text.encode(errors="replace").decode()[:2000]
 
 
 @contextmanager
